@@ -1,0 +1,42 @@
+# Every target makes its environment first if it is missing or out of date: `make help`.
+STACK ?= openmmlab
+# As make's variables or from the environment; see scripts/setup_env.py.
+export TORCH TORCH_INDEX MMSNIPER_CACHE MAX_JOBS
+
+ENV := $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
+BIN := $(ENV)/bin
+# The first that starts and is new enough; Python 3.11 is what the pins are tried with.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help env demo test smoke lint wheel-check clean
+
+help:  ## show this list
+	@echo 'make TARGET [STACK=openmmlab|onedl]'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 16
+
+env:  ## make the virtual environment (.venv, or .venv-onedl for the fork)
+	@test -n '$(PYTHON)' || { echo 'error: no Python 3.10 to 3.13 found; install one or say make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) scripts/setup_env.py --stack $(STACK)
+
+demo: env  ## generate data, train on chips, evaluate: about ten minutes on two cores
+	$(BIN)/python tools/demo.py
+
+test: env  ## run the tests with coverage
+	$(BIN)/python -m pytest --cov=mmsniper $(ARGS)
+
+smoke: env  ## run the short set of tests
+	$(BIN)/python -m pytest -m smoke $(ARGS)
+
+lint: env  ## check style, types and docstrings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/interrogate mmsniper
+
+wheel-check: env  ## build the wheel, install it beside the environment, use it through mim
+	tests/wheel_check.sh $(ENV)
+
+clean:  ## remove environments and what builds and tests leave; compiled wheels and results stay
+	rm -rf .venv .venv-onedl build dist *.egg-info mmsniper/.mim .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find mmsniper tools tests configs scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
