@@ -1,0 +1,21 @@
+"""Chips as in the SNIPER paper: where to look, and at which scale. NumPy and Numba only."""
+
+from .geometry import box_sizes, clip_boxes, to_chip, to_image, visible_fraction
+from .plan import BoxTable, ChipKey, ChipPlan
+from .planner import ChipPlanner, Chips
+from .scales import chip_window, scale_factor
+
+__all__ = [
+    'BoxTable',
+    'ChipKey',
+    'ChipPlan',
+    'ChipPlanner',
+    'Chips',
+    'box_sizes',
+    'chip_window',
+    'clip_boxes',
+    'scale_factor',
+    'to_chip',
+    'to_image',
+    'visible_fraction',
+]

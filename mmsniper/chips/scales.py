@@ -1,0 +1,170 @@
+"""Scales of the pyramid, the chips they mean on an image, and which boxes are valid at which scale (SNIPER, sec. 3.1).
+
+Shapes: S scales, M boxes. Everything in image pixels unless it says network pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Scale = float | tuple[float, float]
+
+# A box with a shorter side, in image pixels, carries no pixels worth learning and is never planned for.
+MIN_USABLE_SIDE = 2.0
+
+
+def scale_factor(scale: Scale, width: float, height: float) -> float:
+    """Network pixels per image pixel that `scale` means for one image.
+
+    Args:
+        scale: A zoom factor, or a pair of edges: the image grows until the long edge meets the larger number or the
+            short edge the smaller, as mmdet's ``Resize`` with ``keep_ratio=True``.
+        width: Image width.
+        height: Image height.
+    """
+    if isinstance(scale, tuple):
+        return min(max(scale) / max(width, height), min(scale) / min(width, height))
+    return float(scale)
+
+
+def chip_window(factor: float, chip_size: int) -> tuple[int, float]:
+    """Side of a chip in whole image pixels, and the zoom that turns it into `chip_size` network pixels.
+
+    A chip is cut on pixel borders: pixels, boxes and masks then agree without rounding. The price is a zoom that is
+    smaller than `factor` by less than one image pixel per chip (0.2 % at factor 3 and chip size 512).
+    """
+    window = math.ceil(chip_size / factor - 1e-6)
+    return window, chip_size / window
+
+
+def check_scales(scales: Sequence[Scale]) -> tuple[Scale, ...]:
+    """Scales in canonical form: floats and pairs of floats.
+
+    Raises:
+        ValueError: If there is none, or one is neither a positive number nor a pair of positive numbers.
+    """
+    if isinstance(scales, (str, Real)) or len(scales) == 0:
+        raise ValueError(
+            f'scales must be a list with at least one scale, such as [3.0, 1.667, (512, 512)]; got {scales!r}'
+        )
+    checked: list[Scale] = []
+    for i, scale in enumerate(scales):
+        values = list(scale) if isinstance(scale, (tuple, list)) else [scale]
+        good = all(isinstance(v, Real) and not isinstance(v, bool) and 0 < v < math.inf for v in values)
+        if not good or (isinstance(scale, (tuple, list)) and len(values) != 2):
+            raise ValueError(
+                f'scales[{i}] is {scale!r}: write a zoom factor such as 1.667, or a pair (long edge, short edge) '
+                'in pixels such as (2000, 1400)'
+            )
+        checked.append((float(values[0]), float(values[1])) if len(values) == 2 else float(values[0]))
+    return tuple(checked)
+
+
+def check_valid_ranges(
+    valid_ranges: Sequence[Sequence[float | None]], scales: tuple[Scale, ...], chip_size: int
+) -> NDArray[np.float64]:
+    """Valid ranges as (S, 2) float64 on sqrt(area) in image pixels, half-open, with open ends as 0 and inf.
+
+    Raises:
+        ValueError: If the number of ranges is not the number of scales, a range is malformed or empty, a size lies in
+            no range (objects of that size would never be trained), or no chip can hold a range's smallest object.
+    """
+    if len(valid_ranges) != len(scales):
+        raise ValueError(
+            f'{len(scales)} scales but {len(valid_ranges)} valid_ranges: give one (lo, hi) per scale; '
+            f'scales={list(scales)}, valid_ranges={list(valid_ranges)}'
+        )
+    ranges = np.zeros((len(scales), 2))
+    for i, pair in enumerate(valid_ranges):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(f'valid_ranges[{i}] is {pair!r}: write (lo, hi), with None for an open end')
+        low, high = (default if v is None else float(v) for v, default in zip(pair, (0.0, math.inf), strict=True))
+        if not 0 <= low < high:
+            raise ValueError(f'valid_ranges[{i}] is {tuple(pair)}: lo must be >= 0 and less than hi')
+        factor = scales[i]
+        if not isinstance(factor, tuple) and low * factor >= chip_size:
+            raise ValueError(
+                f'valid_ranges[{i}] = {tuple(pair)} starts at {low:g} image pixels, which is {low * factor:g} network '
+                f'pixels at scale {factor:g}: no chip of {chip_size} can hold it; lower the range or the scale'
+            )
+        ranges[i] = low, high
+    reached = 0.0
+    for low, high in sorted(ranges.tolist()):
+        if low > reached:
+            break
+        reached = max(reached, high)
+    if reached < math.inf:
+        above = ranges[ranges[:, 0] > reached, 0]
+        until = f'{above.min():g}' if len(above) else 'infinity'
+        raise ValueError(
+            f'valid_ranges {list(valid_ranges)} leave a gap: objects with sqrt(width * height) from {reached:g} to '
+            f'{until} are valid at no scale and would never be trained; widen a range (None is an open end)'
+        )
+    return ranges
+
+
+@njit(cache=True)
+def windows_at_scales(
+    width: float, height: float, zooms: NDArray, edges: NDArray, chip_size: int
+) -> tuple[NDArray, NDArray]:
+    """Factor and chip side of every scale on one image: (S,) float64 network per image pixel, (S,) int64 image pixels.
+
+    The compiled twin of :func:`scale_factor` and :func:`chip_window`; `zooms` (S,) is nan where `edges` (S, 2) counts.
+    """
+    factors = np.empty(len(zooms))
+    sides = np.empty(len(zooms), np.int64)
+    for s in range(len(zooms)):
+        factors[s] = zooms[s]
+        if np.isnan(zooms[s]):
+            factors[s] = min(edges[s, 0] / max(width, height), edges[s, 1] / min(width, height))
+        sides[s] = int(np.ceil(chip_size / factors[s] - 1e-6))
+    return factors, sides
+
+
+@njit(cache=True)
+def assign_scales(
+    bboxes: NDArray, width: int, height: int, ranges: NDArray, factors: NDArray, sides: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Where each box is to be learnt, and where a chip must be cut for it.
+
+    Args:
+        bboxes: (M, 4) float64, image frame, clipped to the image.
+        width: Image width.
+        height: Image height.
+        ranges: (S, 2) valid ranges on sqrt(area), image pixels.
+        factors: (S,) scale factors.
+        sides: (S,) side of a chip in image pixels.
+
+    Returns:
+        valid: (S, M) bool. The box's size is in the scale's range, or the scale rescues the box.
+        planned: (S, M) bool. Valid, and some chip of this scale encloses the whole box.
+
+    A scale *rescues* a usable box when no scale in whose range it lies can enclose it, and this is the finest that
+    can: long thin objects, which the authors' code never trains, are learnt there.
+    """
+    n_scales, n_boxes = len(factors), len(bboxes)
+    valid = np.zeros((n_scales, n_boxes), np.bool_)
+    planned = np.zeros((n_scales, n_boxes), np.bool_)
+    for m in range(n_boxes):
+        x1, y1, x2, y2 = bboxes[m, 0], bboxes[m, 1], bboxes[m, 2], bboxes[m, 3]
+        if x2 - x1 < MIN_USABLE_SIDE or y2 - y1 < MIN_USABLE_SIDE:
+            continue
+        size = np.sqrt((x2 - x1) * (y2 - y1))
+        hull_w, hull_h = np.ceil(x2) - np.floor(x1), np.ceil(y2) - np.floor(y1)
+        enclosed, rescuer = False, -1
+        for s in range(n_scales):
+            fits = hull_w <= min(sides[s], width) and hull_h <= min(sides[s], height)
+            valid[s, m] = ranges[s, 0] <= size < ranges[s, 1]
+            planned[s, m] = valid[s, m] and fits
+            enclosed |= planned[s, m]
+            if fits and (rescuer < 0 or factors[s] > factors[rescuer]):
+                rescuer = s
+        if not enclosed and rescuer >= 0:
+            valid[rescuer, m] = planned[rescuer, m] = True
+    return valid, planned
