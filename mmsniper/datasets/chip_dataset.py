@@ -1,0 +1,156 @@
+"""ChipDataset: any mmdet detection data set, seen chip by chip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from mmdet.datasets import MultiImageMixDataset
+from mmdet.registry import DATASETS as MMDET_DATASETS
+from mmengine.dataset import Compose
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from ..chips import BoxTable, ChipKey, ChipPlan, ChipPlanner
+from ..registry import DATASETS
+from .annotations import image_boxes, report_annotation_file
+from .seeding import seeded
+from .transforms import ChipSampler
+
+
+@DATASETS.register_module()
+class ChipDataset(Dataset):
+    """Wraps a detection data set; its samples are the chips of an epoch's plan.
+
+    ``dataset[key]`` with a :class:`~mmsniper.chips.ChipKey` (as :class:`ChipPlanSampler` yields them) cuts that chip,
+    whatever epoch a worker thinks it is in. ``dataset[n]`` cuts chip n of the current plan, for tools that browse.
+
+    Args:
+        dataset: An mmdet detection data set or its config; ``RepeatDataset``, ``ClassBalancedDataset`` and
+            ``ConcatDataset`` may wrap it. Its own pipeline is not run.
+        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments. Every :class:`ChipSampler` of the pipeline
+            without a planner gets this one, so chip parameters stand once in a config.
+        pipeline: Transforms: load, ``ChipSampler``, augment, ``PackChipInputs``.
+        empty_chips: Random chips per epoch from each image without usable ground truth.
+
+    Raises:
+        TypeError: If ``dataset`` gives no annotations per image.
+        ValueError: If it is empty, an image has no size, a box is not finite, or ``empty_chips`` is negative.
+        RuntimeError: On indexing, if a transform fails; the message names the image and the chip.
+    """
+
+    def __init__(
+        self, dataset: Dataset | dict, planner: ChipPlanner | dict, pipeline: Sequence = (), empty_chips: int = 1
+    ) -> None:
+        if isinstance(empty_chips, bool) or not isinstance(empty_chips, int) or empty_chips < 0:
+            raise ValueError(f'empty_chips must be a whole number >= 0; got {empty_chips!r}')
+        self.dataset = MMDET_DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        if isinstance(self.dataset, MultiImageMixDataset) or not hasattr(self.dataset, 'get_data_info'):
+            raise TypeError(
+                f'ChipDataset cannot wrap {type(self.dataset).__name__}: it cuts chips from single annotated images; '
+                'put transforms of several images (Mosaic, MixUp) around ChipDataset, not inside'
+            )
+        self.dataset.full_init()
+        self.planner = ChipPlanner(**planner) if isinstance(planner, dict) else planner
+        self.empty_chips = empty_chips
+        self.pipeline = Compose(pipeline)
+        for transform in self.pipeline.transforms:
+            if isinstance(transform, ChipSampler) and transform.planner is None:
+                transform.planner = self.planner
+        report_annotation_file(self.dataset)
+        self.table = self._build_table()
+        self.current_plan = self.plan(epoch=0)
+        self._report()
+
+    @property
+    def metainfo(self) -> dict:
+        """The wrapped data set's meta information (classes, palette)."""
+        return self.dataset.metainfo
+
+    def full_init(self) -> None:
+        """Nothing left to do; mmengine's runner and wrappers call it."""
+
+    def plan(self, epoch: int, seed: int = 0) -> ChipPlan:
+        """All chips of one epoch: a pure function of (seed, epoch), the same on every rank and in every run.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            seed: Seed of the run.
+        """
+        return ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips)
+
+    def __len__(self) -> int:
+        return len(self.current_plan)
+
+    def __getitem__(self, key: ChipKey | int) -> dict:
+        if not isinstance(key, ChipKey):
+            key = self.current_plan.key(key)
+        results = self.dataset.get_data_info(key.image_idx)
+        results.update(
+            chip=np.array(key.bbox, np.float32), scale_idx=key.scale_idx, chip_scale=key.scale, sample_idx=key.image_idx
+        )
+        name = results.get('img_path', f'image {key.image_idx}')
+        try:
+            with seeded(key.seed):
+                results = self.pipeline(results)
+        except Exception as error:
+            where = f'{name}, chip {key.bbox} of scale {key.scale_idx}'
+            raise RuntimeError(f'{where}: {type(error).__name__}: {error}') from error
+        if results is None:
+            raise RuntimeError(
+                f'{name}, chip {key.bbox} of scale {key.scale_idx}: a transform returned None, which drops the sample; '
+                'keep chips without ground truth (FilterAnnotations: keep_empty=False) and LoadImageFromFile strict '
+                '(ignore_empty=False)'
+            )
+        return results
+
+    def get_data_info(self, n: int) -> dict:
+        """Annotations of the image that chip n of the current plan is cut from."""
+        return self.dataset.get_data_info(int(self.current_plan.image_idx[n]))
+
+    def get_cat_ids(self, n: int) -> list[int]:
+        """Labels in the image that chip n of the current plan is cut from."""
+        return [instance['bbox_label'] for instance in self.get_data_info(n)['instances']]
+
+    def _build_table(self) -> BoxTable:
+        if len(self.dataset) == 0:
+            raise ValueError(
+                f'{type(self.dataset).__name__} has no image: check ann_file, filter_cfg, and that metainfo["classes"] '
+                "are the annotation file's category names"
+            )
+        self.n_crowd = 0
+
+        def images() -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+            for idx in range(len(self.dataset)):
+                bboxes, crowd, size = image_boxes(self.dataset.get_data_info(idx))
+                self.n_crowd += int(crowd.sum())
+                yield bboxes[~crowd], size
+
+        return BoxTable.build(images())
+
+    def _report(self) -> None:
+        """Say once what will be learnt from, and what is left out."""
+        unusable = unreachable = 0
+        for idx in range(len(self.table)):
+            boxes, size = self.table.image(idx)
+            missed = int(self.planner.unreachable(boxes, size).sum())
+            unreachable += missed
+            unusable += int((~self.planner.valid(boxes, size).any(0)).sum())
+        chips = self.current_plan.chips
+        per_scale = np.bincount(chips.scale_idx, minlength=len(self.planner.scales)) / len(self.table)
+        empty = int((np.diff(self.table.start) == 0).sum())
+        print_log(
+            f'ChipDataset: {len(self.table)} images ({empty} without objects), {len(self.table.bboxes)} objects, '
+            f'{self.n_crowd} ignored regions; {len(chips) / len(self.table):.2f} chips per image and epoch, by scale '
+            + ' + '.join(f'{n:.2f}' for n in per_scale),
+            logger='current',
+        )
+        if unusable:
+            print_log(f'ChipDataset: {unusable} objects have a side under 2 px; no chip is planned for them', 'current')
+        if unreachable:
+            print_log(
+                f'ChipDataset: {unreachable} objects are larger than a chip at every scale and are only seen in parts; '
+                f'add a coarser scale such as ({self.planner.chip_size}, {self.planner.chip_size})',
+                logger='current',
+                level=30,
+            )

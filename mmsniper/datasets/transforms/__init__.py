@@ -1,0 +1,7 @@
+"""Transforms that cut chips and pack them for the network."""
+
+from .chip_sampler import ChipSampler
+from .flags import IGNORED, INVALID, VALID
+from .pack import PackChipInputs
+
+__all__ = ['IGNORED', 'INVALID', 'VALID', 'ChipSampler', 'PackChipInputs']

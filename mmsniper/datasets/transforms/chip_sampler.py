@@ -1,0 +1,158 @@
+"""ChipSampler: cuts one chip out of an image, with its boxes, masks and labels (SNIPER, sec. 3.2 and 3.4)."""
+
+from __future__ import annotations
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
+
+from ...chips import ChipPlanner, clip_boxes, to_chip, visible_fraction
+from ...registry import TRANSFORMS
+from .flags import IGNORED, INVALID, VALID
+
+
+@TRANSFORMS.register_module()
+class ChipSampler(BaseTransform):
+    """Cut a chip and zoom it to ``chip_size`` network pixels, as the first transform after loading.
+
+    The crop lies on whole image pixels and only the crop is resized; boxes and masks go through the same numbers as
+    the pixels. Behind :class:`~mmsniper.datasets.ChipDataset` the chip is the one that the plan names. In an ordinary
+    pipeline, given a ``planner``, it is drawn anew per visit from the image's positive chips, or from all places of
+    all scales if it has none.
+
+    Every instance that touches the chip stays, cropped, and ``gt_ignore_flags`` says what it is good for: valid (0),
+    ignored region (1: a crowd, or a sliver of an invalid object), or invalid (2: size out of the scale's range, or too
+    little of it inside); see :mod:`~mmsniper.datasets.transforms.flags`.
+
+    Required Keys: img, height, width, gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks (optional),
+    gt_seg_map (optional), chip and scale_idx and chip_scale (from ``ChipDataset``)
+
+    Modified Keys: img, img_shape, gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks, gt_seg_map
+
+    Added Keys: chip ((4,) float32, image frame), chip_scale (float), scale_idx (int), valid_range (sqrt(area) limits in
+    chip pixels), scale_factor ((zoom_x, zoom_y)), keep_ratio
+
+    Args:
+        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments. ``ChipDataset`` hands its own over.
+        min_visible: Least share of a valid object's area that must lie inside the chip.
+        min_side: Invalid objects whose part inside has a side under this, in chip pixels, become ignored regions.
+        pad_val: Colour (in the image's channel order) right of and below a chip that is smaller than ``chip_size``.
+            The default is what mmdet's usual mean subtraction turns into 0, the test-time padding.
+        seg_pad_val: The same for ``gt_seg_map``; 255 is mmdet's "unlabelled".
+        interpolation: As in mmdet's ``Resize``.
+
+    Raises:
+        ValueError: If an argument is out of bounds; on a call, if there is no planner, or the image differs in size
+            from what the annotation says.
+    """
+
+    def __init__(
+        self,
+        planner: ChipPlanner | dict | None = None,
+        min_visible: float = 0.5,
+        min_side: float = 4,
+        pad_val: tuple[int, int, int] = (104, 116, 124),
+        seg_pad_val: int = 255,
+        interpolation: str = 'bilinear',
+    ) -> None:
+        if not 0 < min_visible <= 1:
+            raise ValueError(f'min_visible is a share of area, in (0, 1]; got {min_visible!r}')
+        if min_side < 0:
+            raise ValueError(f'min_side is a length in chip pixels, >= 0; got {min_side!r}')
+        self.planner = ChipPlanner(**planner) if isinstance(planner, dict) else planner
+        self.min_visible = min_visible
+        self.min_side = min_side
+        self.pad_val = tuple(pad_val)
+        self.seg_pad_val = seg_pad_val
+        self.interpolation = interpolation
+
+    def transform(self, results: dict) -> dict:
+        """Cut the chip; see the class for the keys."""
+        if self.planner is None:
+            raise ValueError('ChipSampler has no planner: use it inside ChipDataset, or write ChipSampler(planner=...)')
+        _check_size(results)
+        if 'chip' not in results:
+            self._draw_chip(results)
+        x1, y1, x2, y2 = window = np.asarray(results['chip'], np.float32).astype(int)
+        zoom, size = results['chip_scale'], self.planner.chip_size
+        extent = np.minimum(np.rint(np.array([x2 - x1, y2 - y1]) * zoom).astype(int).clip(1), size)
+        zooms = extent / (x2 - x1, y2 - y1)
+
+        self._transform_instances(results, window, zooms)
+        crop = results['img'][y1:y2, x1:x2]
+        chip = mmcv.imresize(crop, tuple(extent.tolist()), interpolation=self.interpolation)
+        results['img'] = mmcv.impad(
+            chip, shape=(size, size), pad_val=self.pad_val if chip.ndim == 3 else self.pad_val[0]
+        )
+        if results.get('gt_seg_map') is not None:
+            seg = mmcv.imresize(results['gt_seg_map'][y1:y2, x1:x2], tuple(extent.tolist()), interpolation='nearest')
+            results['gt_seg_map'] = mmcv.impad(seg, shape=(size, size), pad_val=self.seg_pad_val)
+        low, high = self.planner.valid_ranges[results['scale_idx']] * zoom
+        results.update(
+            chip=window.astype(np.float32),
+            valid_range=(float(low), float(high)),
+            img_shape=(size, size),
+            scale_factor=tuple(zooms.tolist()),
+            keep_ratio=True,
+        )
+        return results
+
+    def _transform_instances(self, results: dict, window: np.ndarray, zooms: np.ndarray) -> None:
+        if 'gt_bboxes' not in results:
+            return
+        bboxes = get_box_tensor(results['gt_bboxes']) if not isinstance(results['gt_bboxes'], np.ndarray) else None
+        bboxes = (results['gt_bboxes'] if bboxes is None else bboxes.numpy()).astype(np.float64).reshape(-1, 4)
+        image_size = (results['width'], results['height'])
+        inside = clip_boxes(bboxes, window)
+        kept = np.flatnonzero((inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1]))
+
+        # Validity is of the whole object: clipped to the image, not to the chip.
+        in_image = clip_boxes(bboxes, (0, 0, *image_size))
+        valid = self.planner.valid(in_image, image_size)[results['scale_idx']]
+        valid &= visible_fraction(in_image, window) >= self.min_visible
+        chip_bboxes = to_chip(inside, window, zooms)
+        sliver = (chip_bboxes[:, 2:] - chip_bboxes[:, :2]).min(axis=1, initial=np.inf) < self.min_side
+        crowd = np.asarray(results.get('gt_ignore_flags', np.zeros(len(bboxes)))) == IGNORED
+        flags = np.where(valid, VALID, np.where(sliver, IGNORED, INVALID))
+        flags[crowd] = IGNORED
+
+        boxes = chip_bboxes[kept].astype(np.float32)
+        results['gt_bboxes'] = boxes if isinstance(results['gt_bboxes'], np.ndarray) else HorizontalBoxes(boxes)
+        results['gt_ignore_flags'] = flags[kept].astype(np.int64)
+        if 'gt_bboxes_labels' in results:
+            results['gt_bboxes_labels'] = results['gt_bboxes_labels'][kept]
+        if results.get('gt_masks') is not None:
+            extent = np.rint((window[2:] - window[:2]) * zooms).astype(int).tolist()
+            masks = results['gt_masks'][kept].crop(window).resize((extent[1], extent[0]))
+            results['gt_masks'] = masks.pad((self.planner.chip_size,) * 2, pad_val=0)
+
+    def _draw_chip(self, results: dict) -> None:
+        image_size = (results['width'], results['height'])
+        rng = np.random.default_rng(np.random.randint(2**31, size=2))
+        bboxes = results.get('gt_bboxes', np.zeros((0, 4)))
+        bboxes = np.asarray(bboxes if isinstance(bboxes, np.ndarray) else get_box_tensor(bboxes))
+        crowd = np.asarray(results.get('gt_ignore_flags', np.zeros(len(bboxes)))) == IGNORED
+        chips = self.planner.positive(bboxes[~crowd], image_size, rng)
+        if not len(chips):
+            chips = self.planner.random(image_size, 1, rng)
+        n = rng.integers(len(chips))
+        results.update(chip=chips.bboxes[n], scale_idx=int(chips.scale_idx[n]), chip_scale=float(chips.scale[n]))
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(planner={self.planner}, min_visible={self.min_visible}, min_side={self.min_side}, '
+            f'pad_val={self.pad_val}, interpolation={self.interpolation!r})'
+        )
+
+
+def _check_size(results: dict) -> None:
+    height, width = results['img'].shape[:2]
+    said = results.setdefault('width', width), results.setdefault('height', height)
+    if said != (width, height):
+        raise ValueError(
+            f'{results.get("img_path", "image")}: the file is {width} x {height} pixels, but its annotation says '
+            f'{said[0]} x {said[1]}, so boxes would not lie on their objects; correct the annotation file (or, if the '
+            "two are swapped, rotate the file as its EXIF tag says, or load it with imdecode_backend='cv2' and "
+            "color_type='color_ignore_orientation')"
+        )

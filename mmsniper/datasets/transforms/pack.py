@@ -1,0 +1,45 @@
+"""PackChipInputs: mmdet's PackDetInputs, with what the valid-range labels need."""
+
+from __future__ import annotations
+
+import numpy as np
+from mmdet.datasets.transforms import PackDetInputs
+
+from ...registry import TRANSFORMS
+from .flags import INVALID, VALID
+
+CHIP_META_KEYS = ('chip', 'chip_scale', 'scale_idx', 'valid_range')
+DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
+
+
+@TRANSFORMS.register_module()
+class PackChipInputs(PackDetInputs):
+    """Pack a chip for the network; the last transform of a pipeline with :class:`ChipSampler`.
+
+    Beside what ``PackDetInputs`` packs, ``gt_instances.valid`` ((N,) bool tensor) tells valid objects from those seen
+    at the wrong scale, the metainfo has ``chip`` ((4,) xyxy, image frame), ``chip_scale``, ``scale_idx`` and
+    ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances`` carries ``valid_range`` as metainfo too,
+    since assigners see instances only.
+
+    Args:
+        meta_keys: What the metainfo keeps besides.
+
+    Raises:
+        ValueError: On a call, if no ``ChipSampler`` ran before it.
+    """
+
+    mapping_table = {**PackDetInputs.mapping_table, 'gt_valid': 'valid'}
+
+    def __init__(self, meta_keys: tuple[str, ...] = DET_META_KEYS) -> None:
+        super().__init__(meta_keys=tuple(dict.fromkeys((*meta_keys, *CHIP_META_KEYS))))
+
+    def transform(self, results: dict) -> dict:
+        """Pack; see the class."""
+        if 'valid_range' not in results:
+            raise ValueError('PackChipInputs needs a chip: put ChipSampler before it in the pipeline')
+        flags = np.asarray(results.get('gt_ignore_flags', np.zeros(len(results.get('gt_bboxes', ())))))
+        # mmdet packs flags 0 and 1 only; invalid objects go with the ground truth.
+        results = {**results, 'gt_valid': flags == VALID, 'gt_ignore_flags': np.where(flags == INVALID, VALID, flags)}
+        packed = super().transform(results)
+        packed['data_samples'].gt_instances.set_metainfo(dict(valid_range=results['valid_range']))
+        return packed

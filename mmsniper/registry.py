@@ -1,0 +1,22 @@
+"""Registries of the scope ``mmsniper``: a config that says ``type='mmsniper.X'`` needs no ``custom_imports``.
+
+mmengine imports this file by itself and hides its ImportErrors, so it imports as little as it can; the components are
+imported when one is first looked up.
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+from .compat import allow_mmengine_checkpoints
+
+allow_mmengine_checkpoints()
+
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mmsniper', locations=['mmsniper.datasets'])
+DATA_SAMPLERS = Registry(
+    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='mmsniper', locations=['mmsniper.datasets']
+)
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmsniper', locations=['mmsniper.datasets'])
+TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, scope='mmsniper', locations=['mmsniper.models'])

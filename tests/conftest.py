@@ -1,0 +1,104 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+PLANNER = dict(scales=[2.0, 1.0, (128, 128)], valid_ranges=[(None, 40), (30, 90), (70, None)], chip_size=128, stride=16)
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    """What mmdet's tools set up: types of mmdet need no prefix."""
+    init_default_scope('mmdet')
+
+
+@pytest.fixture
+def configs():
+    """The folder of configs."""
+    return Path(__file__).parents[1] / 'configs'
+
+
+@pytest.fixture
+def planner_cfg():
+    """A small recipe: three scales, 128 px chips."""
+    return dict(PLANNER)
+
+
+@pytest.fixture
+def write_coco(tmp_path):
+    """Writes a COCO data set of filled rectangles and returns its config.
+
+    Call with a list of images, each (width, height, [annotation dicts without ids; bbox xywh]).
+    """
+
+    def write(images, name='set', classes=('thing', 'other')):
+        root = tmp_path / name
+        (root / 'images').mkdir(parents=True)
+        content = dict(images=[], annotations=[], categories=[{'id': 3 + i, 'name': c} for i, c in enumerate(classes)])
+        for i, (width, height, annotations) in enumerate(images):
+            pixels = np.full((height, width, 3), 60, np.uint8)
+            for annotation in annotations:
+                x, y, w, h = (int(v) if np.isfinite(v) else 0 for v in annotation['bbox'])
+                pixels[max(y, 0) : y + h, max(x, 0) : x + w] = 220
+                x, y, w, h = annotation['bbox']
+                square = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+                full = dict(
+                    id=len(content['annotations']) + 1,
+                    image_id=i + 1,
+                    category_id=3,
+                    iscrowd=0,
+                    area=w * h,
+                    segmentation=square,
+                )
+                content['annotations'].append({**full, **annotation})
+            cv2.imwrite(str(root / 'images' / f'{i}.png'), pixels)
+            content['images'].append(dict(id=i + 1, file_name=f'{i}.png', width=width, height=height))
+        (root / 'annotations.json').write_text(json.dumps(content))
+        return dict(
+            type='CocoDataset',
+            data_root=f'{root}/',
+            ann_file='annotations.json',
+            data_prefix=dict(img='images/'),
+            metainfo=dict(classes=classes),
+        )
+
+    return write
+
+
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmsniper.ChipSampler'),
+    dict(type='mmsniper.PackChipInputs'),
+]
+
+
+@pytest.fixture
+def pipeline():
+    """Load, cut, pack; boxes and polygons."""
+    return [dict(step) for step in PIPELINE]
+
+
+@pytest.fixture
+def some_images():
+    """Four images: small and large objects, none at all, one crowd."""
+    rng = np.random.default_rng(0)
+
+    def objects(n, width, height, low, high):
+        side = rng.integers(low, high, (n, 2))
+        corner = (rng.uniform(0, 1, (n, 2)) * ([width, height] - side)).astype(int)
+        return [
+            dict(bbox=[int(v) for v in (*c, *s)], category_id=3 + i % 2)
+            for i, (c, s) in enumerate(zip(corner, side, strict=True))
+        ]
+
+    crowd = dict(bbox=[10, 10, 100, 50], iscrowd=1, segmentation={'counts': [0, 300 * 200], 'size': [200, 300]})
+    return [
+        (320, 240, objects(6, 320, 240, 10, 60)),
+        (200, 300, objects(4, 200, 300, 40, 150)),
+        (150, 100, []),
+        (300, 200, [*objects(3, 300, 200, 10, 80), crowd]),
+    ]

@@ -1,0 +1,210 @@
+import logging
+
+import numpy as np
+import pytest
+from mmengine.dataset import Compose
+from mmengine.logging import MMLogger
+
+from mmsniper.datasets import ChipDataset
+from mmsniper.registry import DATASETS
+
+
+@pytest.fixture
+def messages(caplog):
+    """What is logged, as mmengine logs it."""
+    logger = MMLogger.get_instance('test')
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield lambda: [record.getMessage() for record in caplog.records]
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def chip_dataset(write_coco, some_images, planner_cfg, pipeline):
+    return ChipDataset(write_coco(some_images), planner_cfg, pipeline)
+
+
+def test_samples_are_chips_of_one_shape(chip_dataset):
+    assert len(chip_dataset) > 6
+    for n in range(len(chip_dataset)):
+        packed = chip_dataset[n]
+        assert tuple(packed['inputs'].shape) == (3, 128, 128)
+        sample, key = packed['data_samples'], chip_dataset.current_plan.key(n)
+        assert sample.chip.tolist() == list(key.bbox)
+        assert (sample.scale_idx, sample.chip_scale) == (key.scale_idx, key.scale)
+
+
+def test_every_object_is_valid_in_some_chip(chip_dataset, some_images):
+    valid = sum(int(chip_dataset[n]['data_samples'].gt_instances.valid.sum()) for n in range(len(chip_dataset)))
+    assert valid >= sum(not a.get('iscrowd') for *_, annotations in some_images for a in annotations)
+
+
+def test_images_without_objects_are_background(write_coco, planner_cfg, pipeline):
+    dataset = write_coco([(150, 100, []), (150, 100, [])])
+    packed = ChipDataset(dataset, planner_cfg, pipeline, empty_chips=3)
+    assert len(packed) == 6
+    assert len(packed[0]['data_samples'].gt_instances.bboxes) == 0
+    assert len(ChipDataset(dataset, planner_cfg, pipeline, empty_chips=0)) == 0
+
+
+def test_it_builds_from_a_config_by_its_scoped_name(write_coco, some_images, planner_cfg, pipeline):
+    from mmdet.registry import DATASETS as MMDET_DATASETS
+
+    cfg = dict(type='mmsniper.ChipDataset', dataset=write_coco(some_images), planner=planner_cfg, pipeline=pipeline)
+    assert isinstance(MMDET_DATASETS.build(cfg), DATASETS.get('ChipDataset'))
+
+
+def test_wrappers_inside_keep_working(write_coco, some_images, planner_cfg, pipeline):
+    one, two = write_coco(some_images, 'one'), write_coco(some_images[:1], 'two')
+    alone = ChipDataset(one, planner_cfg, pipeline)
+    repeated = ChipDataset(dict(type='RepeatDataset', dataset=one, times=2), planner_cfg, pipeline)
+    assert len(repeated.table) == 2 * len(alone.table)
+    assert repeated[len(repeated) - 1]['inputs'].shape == (3, 128, 128)
+    joined = ChipDataset(dict(type='ConcatDataset', datasets=[one, two]), planner_cfg, pipeline)
+    assert len(joined.table) == 5
+    assert 'two' in joined[len(joined) - 1]['data_samples'].img_path
+    balanced = ChipDataset(dict(type='ClassBalancedDataset', dataset=one, oversample_thr=0.9), planner_cfg, pipeline)
+    assert len(balanced.table) >= 4
+    assert balanced.metainfo['classes'] == ('thing', 'other')
+
+
+@pytest.mark.parametrize(
+    'augment',
+    [
+        [dict(type='RandomFlip', prob=1.0)],
+        [dict(type='PhotoMetricDistortion')],
+        [dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical', 'diagonal'])],
+        [dict(type='RandomCrop', crop_size=(100, 100), allow_negative_crop=True), dict(type='Pad', size=(128, 128))],
+        [dict(type='FilterAnnotations', min_gt_bbox_wh=(10, 10), keep_empty=False)],
+        [dict(type='RandomAffine', max_rotate_degree=10)],
+        [dict(type='RandomErasing', n_patches=2, ratio=0.2)],
+        [dict(type='Corrupt', corruption='brightness')],
+    ],
+    ids=lambda steps: steps[0]['type'],
+)
+def test_augmentations_behind_the_chip_keep_flags_in_step(write_coco, some_images, planner_cfg, augment):
+    if augment[0]['type'] == 'Corrupt':
+        pytest.importorskip('imagecorruptions')
+    steps = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='mmsniper.ChipSampler'),
+        *augment,
+        dict(type='mmsniper.PackChipInputs'),
+    ]
+    dataset = ChipDataset(write_coco(some_images), planner_cfg, steps)
+    for n in range(len(dataset)):
+        packed = dataset[n]
+        truth = packed['data_samples'].gt_instances
+        assert len(truth.valid) == len(truth.bboxes) == len(truth.labels)
+        assert tuple(packed['inputs'].shape[1:]) == (128, 128)
+
+
+def test_augmentation_depends_on_the_key_alone(write_coco, some_images, planner_cfg, pipeline):
+    pipeline.insert(3, dict(type='PhotoMetricDistortion'))
+    dataset = ChipDataset(write_coco(some_images), planner_cfg, pipeline)
+    key, other = dataset.current_plan.key(0), dataset.plan(1).key(0)
+    np.random.seed(1)
+    first = dataset[key]['inputs']
+    before = np.random.get_state()[1].copy()
+    np.random.seed(2)
+    assert (dataset[key]['inputs'] == first).all()
+    np.random.seed(1)
+    dataset[key]
+    assert (np.random.get_state()[1] == before).all()
+    assert (dataset[key._replace(seed=other.seed)]['inputs'] != first).any()
+
+
+def test_chip_parameters_stand_once(write_coco, some_images, planner_cfg, pipeline):
+    dataset = ChipDataset(write_coco(some_images), planner_cfg, pipeline)
+    assert dataset.pipeline.transforms[2].planner is dataset.planner
+    pipeline[2]['planner'] = {**planner_cfg, 'chip_size': 64}
+    own = ChipDataset(write_coco(some_images, 'b'), planner_cfg, pipeline)
+    assert own.pipeline.transforms[2].planner.chip_size == 64
+
+
+def test_what_is_learnt_and_left_out_is_said_once(write_coco, planner_cfg, pipeline, messages):
+    images = [
+        (200, 200, [dict(bbox=[5, 5, 20, 20]), dict(bbox=[50, 50, 0, 0]), dict(bbox=[9, 9, 1.5, 30])]),
+        (200, 200, [dict(bbox=[5, 5, 20, 20], category_id=99), dict(bbox=[300, 300, 20, 20])]),
+    ]
+    dataset = ChipDataset(write_coco(images), planner_cfg, pipeline)
+    for n in range(len(dataset)):
+        dataset[n]
+    text = messages()
+    for part in (
+        '2 images (1 without objects), 2 objects, 0 ignored',
+        '1 annotations left out, a side under 1 px or no area (ids 2)',
+        "1 annotations left out, their category is not in the data set's classes (ids 4)",
+        '1 annotations left out, the box lies outside its image (ids 5)',
+        '1 objects have a side under 2 px',
+    ):
+        assert sum(part in line for line in text) == 1, (part, text)
+
+
+def test_objects_larger_than_any_chip_are_reported_with_the_remedy(write_coco, pipeline, messages):
+    planner = dict(scales=[1.0], valid_ranges=[(None, None)], chip_size=128, stride=16)
+    ChipDataset(write_coco([(400, 400, [dict(bbox=[5, 5, 300, 300])])]), planner, pipeline)
+    assert any(
+        '1 objects are larger than a chip' in m and 'add a coarser scale such as (128, 128)' in m for m in messages()
+    )
+
+
+@pytest.mark.parametrize('bbox', [[float('nan'), 1, 20, 20], [1, 1, float('inf'), 20]])
+def test_broken_boxes_name_file_annotation_and_image(write_coco, planner_cfg, pipeline, bbox):
+    cfg = write_coco([(200, 200, [dict(bbox=[5, 5, 20, 20])])])
+    import json
+    from pathlib import Path
+
+    path = Path(cfg['data_root']) / 'annotations.json'
+    content = json.loads(path.read_text())
+    content['annotations'].append(dict(id=77, image_id=1, category_id=3, bbox=bbox, area=400, iscrowd=0))
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'annotations\.json: annotation 77 of image 0\.png has the box'):
+        ChipDataset(cfg, planner_cfg, pipeline)
+
+
+def test_size_that_differs_from_the_file_names_both(write_coco, planner_cfg, pipeline):
+    import cv2
+
+    cfg = write_coco([(200, 150, [dict(bbox=[5, 5, 20, 20])])])
+    cv2.imwrite(cfg['data_root'] + 'images/0.png', np.zeros((200, 150, 3), np.uint8))
+    with pytest.raises(RuntimeError, match=r'0\.png.*the file is 150 x 200.*says 200 x 150'):
+        ChipDataset(cfg, planner_cfg, pipeline)[0]
+
+
+@pytest.mark.parametrize('content', [b'', b'not an image', None])
+def test_unreadable_images_are_named(write_coco, planner_cfg, pipeline, content):
+    from pathlib import Path
+
+    cfg = write_coco([(200, 150, [dict(bbox=[5, 5, 20, 20])])])
+    path = Path(cfg['data_root']) / 'images' / '0.png'
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=r'images/0\.png, chip \('):
+        ChipDataset(cfg, planner_cfg, pipeline)[0]
+
+
+def test_a_transform_that_drops_samples_is_an_error(write_coco, planner_cfg, pipeline):
+    pipeline.insert(2, dict(type='FilterAnnotations', min_gt_bbox_wh=(1000, 1000), keep_empty=True))
+    dataset = ChipDataset(write_coco([(200, 150, [dict(bbox=[5, 5, 20, 20])])]), planner_cfg, pipeline)
+    with pytest.raises(RuntimeError, match=r'0\.png.*a transform returned None'):
+        dataset[0]
+
+
+def test_bad_arguments(write_coco, planner_cfg, pipeline):
+    cfg = write_coco([(200, 150, [dict(bbox=[5, 5, 20, 20])])])
+    with pytest.raises(ValueError, match='empty_chips'):
+        ChipDataset(cfg, planner_cfg, pipeline, empty_chips=-1)
+    with pytest.raises(TypeError, match='cannot wrap MultiImageMixDataset'):
+        ChipDataset(
+            dict(type='MultiImageMixDataset', dataset=dict(cfg, pipeline=[]), pipeline=[]), planner_cfg, pipeline
+        )
+    with pytest.raises(ValueError, match='CocoDataset has no image'):
+        ChipDataset(dict(cfg, filter_cfg=dict(min_size=1000)), planner_cfg, pipeline)
+
+
+def test_browsing_tools_find_what_they_expect(chip_dataset):
+    chip_dataset.full_init()
+    assert chip_dataset.get_data_info(0)['img_path'].endswith('0.png')
+    assert set(chip_dataset.get_cat_ids(0)) <= {0, 1}
+    assert isinstance(chip_dataset.pipeline, Compose)
