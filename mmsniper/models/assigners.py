@@ -1,0 +1,113 @@
+"""Assigners that label by valid range: what makes SNIPER more than random crops (SNIPER, sec. 3.4; SNIP, sec. 5).
+
+Both are mmdet's ``MaxIoUAssigner`` and take its arguments; they belong in ``train_cfg``. Neither ever turns an object
+or an ignored region into background.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from ..registry import TASK_UTILS
+from .valid_range import chip_labels, in_range, leave_out_background, plain_instances
+
+
+class _ChipAssigner(MaxIoUAssigner):
+    """MaxIoUAssigner with this package's rule for ignored regions instead of mmdet's, which forgets them in chips
+    without ground truth."""
+
+    def __init__(self, *args: Any, region_iof_thr: float = 0.5, **kwargs: Any) -> None:
+        # A config that inherits mmdet's assigner brings its ignore_iof_thr along; region_iof_thr replaces it.
+        kwargs['ignore_iof_thr'] = -1
+        super().__init__(*args, **kwargs)
+        self.region_iof_thr = region_iof_thr
+
+    def _leave_out_regions(self, result: AssignResult, priors: Tensor, ignored: InstanceData | None) -> None:
+        if ignored is not None and 'bboxes' in ignored:
+            leave_out_background(result, priors, ignored.bboxes, self.region_iof_thr, 'iof')
+
+
+@TASK_UTILS.register_module()
+class ValidRangeAssigner(_ChipAssigner):
+    """For anchors, of an RPN or a one-stage head: only valid ground truth makes positives.
+
+    Would-be background is left out where its IoU with an invalid box exceeds ``invalid_iou_thr``, or where more than
+    ``region_iof_thr`` of it lies in an ignored region.
+
+    Args:
+        *args: As for ``MaxIoUAssigner``.
+        invalid_iou_thr: IoU with an invalid box above which an anchor is not background.
+        region_iof_thr: Share of an anchor inside an ignored region above which it is not background.
+        **kwargs: As for ``MaxIoUAssigner``; ``ignore_iof_thr`` has no effect.
+    """
+
+    def __init__(self, *args: Any, invalid_iou_thr: float = 0.3, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.invalid_iou_thr = invalid_iou_thr
+
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+        **kwargs: Any,
+    ) -> AssignResult:
+        """Label the N priors.
+
+        Args:
+            pred_instances: ``priors`` (N, 4), chip frame.
+            gt_instances: ``bboxes`` (G, 4), ``labels`` (G,), ``valid`` (G,) bool; metainfo ``valid_range``.
+            gt_instances_ignore: ``bboxes`` (R, 4) of ignored regions.
+            **kwargs: Passed over.
+
+        Returns:
+            ``gt_inds`` (N,): 1-based index of the matched box of `gt_instances`, 0 background, -1 left out.
+        """
+        valid, _ = chip_labels(gt_instances)
+        bboxes, labels = gt_instances.bboxes, gt_instances.labels
+        result = super().assign(pred_instances, plain_instances(bboxes[valid], labels[valid]))
+        matched = result.gt_inds > 0
+        result.gt_inds[matched] = valid.nonzero().squeeze(1)[result.gt_inds[matched] - 1] + 1
+        result.num_gts = len(valid)
+        leave_out_background(result, pred_instances.priors, bboxes[~valid], self.invalid_iou_thr, 'iou')
+        self._leave_out_regions(result, pred_instances.priors, gt_instances_ignore)
+        return result
+
+
+@TASK_UTILS.register_module()
+class ValidRangeRoIAssigner(_ChipAssigner):
+    """For RoI heads: every object labels proposals, valid or not; proposals with a size out of the range are left out.
+
+    Proposals on a valid object that is itself out of the range (no chip of its own scale can hold it) stay. Where no
+    proposal would be left at all, the background among those out of the range stays, so that every chip has a loss.
+
+    Args:
+        *args: As for ``MaxIoUAssigner``.
+        region_iof_thr: Share of a proposal inside an ignored region above which it is not background.
+        **kwargs: As for ``MaxIoUAssigner``; ``ignore_iof_thr`` has no effect.
+    """
+
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+        **kwargs: Any,
+    ) -> AssignResult:
+        """Label the N proposals; arguments and result as for :meth:`ValidRangeAssigner.assign`."""
+        valid, valid_range = chip_labels(gt_instances)
+        priors = pred_instances.priors
+        result = super().assign(pred_instances, plain_instances(gt_instances.bboxes, gt_instances.labels))
+        self._leave_out_regions(result, priors, gt_instances_ignore)
+        left_out = ~in_range(priors, valid_range)
+        matched = result.gt_inds > 0
+        rescued = valid & ~in_range(gt_instances.bboxes, valid_range)
+        left_out[matched] &= ~rescued[result.gt_inds[matched] - 1]
+        if not (result.gt_inds[~left_out] >= 0).any():
+            left_out &= result.gt_inds != 0
+        result.gt_inds[left_out] = -1
+        return result
