@@ -1,0 +1,11 @@
+_base_ = 'mmdet::_base_/schedules/schedule_1x.py'
+
+train_cfg = dict(max_epochs=7, val_interval=7)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=1000),
+    # A step within an epoch: MultiStepLR would never meet iteration 5.33 * epoch_length, this one starts there.
+    dict(type='ConstantLR', factor=0.1, by_epoch=True, begin=5.33, convert_to_iter_based=True),
+]
+optim_wrapper = dict(optimizer=dict(lr=0.015, momentum=0.9, weight_decay=0.0001))
+# 8 GPUs with 16 chips each; `--auto-scale-lr` fits the learning rate to another number.
+auto_scale_lr = dict(base_batch_size=128)

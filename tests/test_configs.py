@@ -1,0 +1,73 @@
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+
+from mmsniper.chips import ChipPlanner
+
+SNIPER = 'sniper/sniper_faster-rcnn_r50_fpn_coco.py'
+
+
+@pytest.fixture
+def sniper(configs):
+    return Config.fromfile(configs / SNIPER)
+
+
+def test_every_config_loads_and_survives_a_dump(configs, tmp_path):
+    files = list(configs.rglob('*.py'))
+    assert len(files) >= 5
+    for path in files:
+        cfg = Config.fromfile(path)
+        cfg.dump(tmp_path / 'dumped.py')
+        assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+
+
+def test_names_are_unique_because_mim_searches_by_them(configs):
+    names = [path.name for path in configs.rglob('*.py')]
+    assert len(names) == len(set(names))
+
+
+def test_the_recipe_is_the_papers(sniper):
+    loader = sniper.train_dataloader
+    planner = ChipPlanner(**loader.dataset.planner)
+    assert planner.scales == (3.0, 1.667, (512, 512))
+    assert planner.valid_ranges[:, 0].tolist() == [0, 32, 120]
+    assert (planner.chip_size, planner.stride, loader.batch_size) == (512, 32, 16)
+    assert loader.batch_sampler is None
+    assert not sniper.model.backbone.norm_eval
+    assert sniper.auto_scale_lr.base_batch_size == 128
+    rpn, rcnn = sniper.model.train_cfg.rpn, sniper.model.train_cfg.rcnn
+    assert (rpn.assigner.pos_iou_thr, rpn.assigner.neg_iou_thr) == (0.5, 0.4)
+    assert (rpn.sampler.num, rpn.sampler.pos_fraction) == (256, 0.5)
+    assert sniper.model.train_cfg.rpn_proposal.max_per_img == 300
+    assert rcnn.sampler == dict(type='mmsniper.ValidRangeSampler')
+
+
+def test_learning_rate_warms_up_and_steps_at_5_33_epochs(sniper):
+    weight = torch.nn.Linear(1, 1)
+    optimizer = build_optim_wrapper(weight, sniper.optim_wrapper)
+    per_epoch, schedulers = 600, []
+    for cfg in sniper.param_scheduler:
+        cls = PARAM_SCHEDULERS.get(cfg['type'])
+        cfg = {k: v for k, v in cfg.items() if k != 'type'}
+        convert = cfg.pop('convert_to_iter_based', False)
+        build = cls.build_iter_from_epoch if convert else cls
+        schedulers.append(build(optimizer, **cfg, **(dict(epoch_length=per_epoch) if convert else {})))
+    rates = []
+    for _ in range(7 * per_epoch):
+        rates.append(optimizer.get_lr()['lr'][0])
+        optimizer.optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    step = int(5.33 * per_epoch)
+    assert rates[0] == pytest.approx(0.0005)
+    assert rates[1000] == rates[step - 1] == pytest.approx(0.015)
+    assert rates[step + 1] == rates[-1] == pytest.approx(0.0015)
+
+
+def test_chip_parameters_stand_once(configs):
+    for path in configs.rglob('*.py'):
+        assert len(re.findall(r'chip_size=', path.read_text())) <= 1, path

@@ -1,0 +1,55 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+@pytest.mark.smoke
+def test_the_demo_runs_from_data_to_results(tmp_path):
+    shrunk = [
+        'train_cfg.max_epochs=1',
+        'model.backbone.base_channels=8',
+        'model.neck.in_channels=[8,16,32,64]',
+        'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False',
+    ]
+    command = [sys.executable, TOOLS / 'demo.py', '--train', '4', '--val', '2', '--cfg-options', *shrunk]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    work = tmp_path / 'work_dirs/demo'
+    results = json.loads((work / 'results.json').read_text())
+    assert set(results) == {
+        'bbox_mAP',
+        'bbox_mAP_50',
+        'bbox_mAP_s',
+        'bbox_mAP_m',
+        'bbox_mAP_l',
+        'chips_per_image',
+        'pixels_vs_single_scale',
+        'train_seconds',
+    }
+    assert results['chips_per_image'] > 0
+    assert results['train_seconds'] > 1
+    assert len(list((work / 'chips').glob('*.png'))) == 8
+    assert 'Average Precision' in done.stdout
+
+
+def test_a_failing_stage_stops_the_demo(tmp_path):
+    command = [
+        sys.executable,
+        TOOLS / 'demo.py',
+        '--train',
+        '2',
+        '--val',
+        '1',
+        '--cfg-options',
+        'model.backbone.depth=7',
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'train.py failed with exit code' in done.stderr
+    assert not (tmp_path / 'work_dirs/demo/results.json').exists()

@@ -1,0 +1,94 @@
+"""SNIPER from data to evaluated detector on two CPU cores: generate images, draw chips, train, test.
+
+    python tools/demo.py [--work-dir work_dirs/demo] [--data-root data/shapes] [--cfg-options ...]
+
+Everything is done by the tools beside this file, as you would on your own data; results.json in the work directory
+sums it up.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from browse_chips import build_chip_dataset
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+
+TOOLS = Path(__file__).resolve().parent
+CONFIG = TOOLS.parent / 'configs' / 'demo' / 'sniper_tiny_shapes.py'
+METRICS = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_s', 'bbox_mAP_m', 'bbox_mAP_l')
+
+
+def main() -> None:
+    """Run the stages one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'), help='where everything is written')
+    parser.add_argument('--data-root', type=Path, default=Path('data/shapes'), help='where the images are generated')
+    parser.add_argument('--train', type=int, default=120, help='number of training images')
+    parser.add_argument('--val', type=int, default=40, help='number of validation images')
+    parser.add_argument('--cfg-options', nargs='+', default=[], help='override settings of the config')
+    args = parser.parse_args()
+    root = f'{args.data_root}/'
+    options = [
+        f'train_dataloader.dataset.dataset.data_root={root}',
+        *(f'{split}_dataloader.dataset.data_root={root}' for split in ('val', 'test')),
+        *(f'{split}_evaluator.ann_file={root}annotations/val.json' for split in ('val', 'test')),
+        *args.cfg_options,
+    ]
+    passed_on = ['--cfg-options', *options]
+
+    start = time.perf_counter()
+    shapes = [str(args.data_root), '--train', str(args.train), '--val', str(args.val)]
+    stage('1/4 generate images', 'make_shapes_dataset.py', *shapes)
+    stage('2/4 draw chips', 'browse_chips.py', CONFIG, '--out-dir', args.work_dir / 'chips', *passed_on)
+    train_seconds = stage('3/4 train', 'train.py', CONFIG, '--work-dir', args.work_dir, *passed_on)
+    checkpoint = (args.work_dir / 'last_checkpoint').read_text().strip()
+    stage('4/4 test, single scale', 'test.py', CONFIG, checkpoint, '--work-dir', args.work_dir / 'test', *passed_on)
+
+    newest = max((args.work_dir / 'test').glob('*/*.json'), key=lambda path: path.stat().st_mtime)
+    measured = json.loads(newest.read_text())
+    results = {name: measured[f'coco/{name}'] for name in METRICS}
+    results.update(count_chips(options), train_seconds=round(train_seconds, 1))
+    path = args.work_dir / 'results.json'
+    path.write_text(json.dumps(results, indent=2) + '\n')
+    print(json.dumps(results, indent=2))
+    print(f'{time.perf_counter() - start:.0f} s in all. Look at {args.work_dir / "chips"}; figures are in {path}')
+
+
+def stage(title: str, script: str, *arguments: object) -> float:
+    """Run a tool and return its seconds.
+
+    Raises:
+        SystemExit: If the tool fails.
+    """
+    print(f'\n=== {title}', flush=True)
+    start = time.perf_counter()
+    code = subprocess.run([sys.executable, str(TOOLS / script), *map(str, arguments)]).returncode
+    if code:
+        raise SystemExit(f'{script} failed with exit code {code}')
+    return time.perf_counter() - start
+
+
+def count_chips(options: list[str]) -> dict[str, float]:
+    """Chips per image of the first epoch, and their pixels relative to one pass over the images at test scale."""
+    cfg = Config.fromfile(CONFIG)
+    parsed = argparse.ArgumentParser()
+    parsed.add_argument('--cfg-options', nargs='+', action=DictAction)
+    cfg.merge_from_dict(parsed.parse_args(['--cfg-options', *options]).cfg_options)
+    init_default_scope('mmdet')
+    dataset = build_chip_dataset(cfg)
+    resize = next(step for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize')
+    single_scale = np.prod(dataset.table.sizes * resize.scale, axis=1).sum()
+    chips = len(dataset.plan(0, cfg.randomness.seed))
+    return {
+        'chips_per_image': round(chips / len(dataset.table), 3),
+        'pixels_vs_single_scale': round(chips * dataset.planner.chip_size**2 / float(single_scale), 3),
+    }
+
+
+if __name__ == '__main__':
+    main()
