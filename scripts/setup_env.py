@@ -103,8 +103,10 @@ def mmcv_wheel(python: Path, spec: str) -> Path:
     pattern = f'{spec.replace("-", "_").replace("==", "-")}-*.whl'
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / f'{spec}.lock', f'another process compiles {spec}'):
+        for left in cache.glob(f'build-{spec}-*'):  # by a killed run
+            shutil.rmtree(left)
         if not (found := sorted(cache.glob(pattern))):
-            with tempfile.TemporaryDirectory(dir=cache, prefix='build-') as scratch:
+            with tempfile.TemporaryDirectory(dir=cache, prefix=f'build-{spec}-') as scratch:
                 compile_wheel(python, spec, Path(scratch))
                 built = next(Path(scratch).glob(pattern))
                 # Within one file system: a wheel is in the cache whole or not at all.
@@ -126,9 +128,14 @@ def compile_wheel(python: Path, spec: str, target: Path) -> None:
     command = pip_command(python, 'wheel', '-v', '--no-build-isolation', '--no-deps', '-w', str(target), spec)
     start, shown, log = time.time(), 0.0, []
     with subprocess.Popen(
-        command, env={**os.environ, **flags, 'PATH': path}, text=True, errors='replace',
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+        command,
+        env={**os.environ, **flags, 'PATH': path},
+        text=True,
+        errors='replace',
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         for line in process.stdout or ():
             log.append(line)
             count = re.match(r'\s*\[(\d+)/(\d+)\]', line)
@@ -153,9 +160,13 @@ def pip_command(python: Path, *arguments: str) -> list[str]:
 def pip(python: Path, what: str, *arguments: str, fatal: bool = True) -> bool:
     """Run pip; its output is shown only if it fails. Returns whether it succeeded."""
     done = subprocess.run(
-        pip_command(python, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors='replace',
-    )  # fmt: skip
+        pip_command(python, *arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+    )
     if done.returncode == 0:
         say(f'  installed {what}')
     elif fatal:

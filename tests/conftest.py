@@ -1,9 +1,11 @@
 import json
+import logging
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 PLANNER = dict(scales=[2.0, 1.0, (128, 128)], valid_ranges=[(None, 40), (30, 90), (70, None)], chip_size=128, stride=16)
@@ -13,6 +15,16 @@ PLANNER = dict(scales=[2.0, 1.0, (128, 128)], valid_ranges=[(None, 40), (30, 90)
 def _mmdet_scope():
     """What mmdet's tools set up: types of mmdet need no prefix."""
     init_default_scope('mmdet')
+
+
+@pytest.fixture
+def messages(caplog):
+    """What is logged, as mmengine logs it."""
+    logger = MMLogger.get_instance('test')
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield lambda: [record.getMessage() for record in caplog.records]
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture

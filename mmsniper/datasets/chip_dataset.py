@@ -35,7 +35,8 @@ class ChipDataset(Dataset):
 
     Raises:
         TypeError: If ``dataset`` gives no annotations per image.
-        ValueError: If it is empty, an image has no size, a box is not finite, or ``empty_chips`` is negative.
+        ValueError: If it has no image or no object, an image has no size, a box is not finite, or ``empty_chips`` is
+            negative.
         RuntimeError: On indexing, if a transform fails; the message names the image and the chip.
     """
 
@@ -114,10 +115,7 @@ class ChipDataset(Dataset):
 
     def _build_table(self) -> BoxTable:
         if len(self.dataset) == 0:
-            raise ValueError(
-                f'{type(self.dataset).__name__} has no image: check ann_file, filter_cfg, and that metainfo["classes"] '
-                "are the annotation file's category names"
-            )
+            raise ValueError(f'{type(self.dataset).__name__} has no image: check ann_file and filter_cfg')
         self.n_crowd = 0
 
         def images() -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
@@ -126,7 +124,13 @@ class ChipDataset(Dataset):
                 self.n_crowd += int(crowd.sum())
                 yield bboxes[~crowd], size
 
-        return BoxTable.build(images())
+        table = BoxTable.build(images())
+        if not len(table.bboxes):
+            raise ValueError(
+                f'none of the {len(table)} images has an object of the classes {self.metainfo.get("classes")}; '
+                'metainfo["classes"] must be category names of the annotation file'
+            )
+        return table
 
     def _report(self) -> None:
         """Say once what will be learnt from, and what is left out."""

@@ -102,6 +102,7 @@ def test_it_finds_the_chips_behind_wrappers_and_refuses_others(chip_dataset, wri
     assert len(ChipPlanSampler(wrapped, seed=0)) == len(chip_dataset.plan(0, 0))
     with pytest.raises(TypeError, match='needs a ChipDataset, but the loader has list'):
         ChipPlanSampler([1, 2])
-    empty = ChipDataset(write_coco([(99, 99, [])], 'empty'), planner_cfg, pipeline, empty_chips=0)
+    slivers = [(99, 99, [dict(bbox=[5, 5, 50, 1])])]
+    empty = ChipDataset(write_coco(slivers, 'empty'), planner_cfg, pipeline, empty_chips=0)
     with pytest.raises(ValueError, match='no chip'):
         ChipPlanSampler(empty)
