@@ -67,7 +67,7 @@ setup(
     name='mmsniper',
     version=version(),
     description='SNIPER multi-scale training for MMDetection 3.x',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8') if (ROOT / 'README.md').exists() else '',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     keywords='object detection, small objects, multi-scale training, SNIPER, MMDetection',

@@ -91,7 +91,8 @@ def draw_image(dataset: ChipDataset, info: dict, keys: list) -> np.ndarray:
             # A pixel inwards per chip, so that chips that share a border are both seen.
             rectangle(panel, np.array(key.bbox) * zoom + [n % 4, n % 4, -n % 4 - 4, -n % 4 - 4], colour(s), 2)
         low, high = dataset.planner.valid_ranges[s]
-        panels.append(titled(panel, f'scale {scale}, objects {low:g}..{high:g} px: {len(chips)} chips', colour(s)))
+        name = f'{scale[0]:g} x {scale[1]:g}' if isinstance(scale, tuple) else f'{scale:g}'
+        panels.append(titled(panel, f'scale {name}, objects {low:g}..{high:g} px: {len(chips)} chips', colour(s)))
     return np.hstack(panels)
 
 

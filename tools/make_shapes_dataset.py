@@ -41,7 +41,7 @@ DISTRACTORS = dict(
     hourglass=[np.array([[-1, -0.7], [0, -0.12], [1, -0.7], [1, 0.7], [0, 0.12], [-1, 0.7]])],
 )
 SHAPES, CLASSES = {**OBJECTS, **DISTRACTORS}, tuple(OBJECTS)
-SPLITS, HUE_STD, TRIES = ('train', 'val'), 20, 40
+SPLITS, HUE_STD, TRIES = ('train', 'val'), 15, 40
 HUES = (0, 215, 125, 48, 290)  # degrees, the hue each class tends to; a distractor borrows the one of any class
 DISTRACTOR_SIZE = (12, 120)
 MAX_COVER = 0.4  # an object keeps more than 60 % of its visible area free of shapes drawn after it
@@ -49,7 +49,7 @@ MIN_INSIDE = 0.4  # and the image border cuts off at most 60 % of it
 # Bins of object size (px) and their shares in far views and in close-ups. Sizes go together in one image, as in
 # photographs: were large objects in every image, a chip of the coarsest scale would show all of every image.
 SIZE_BINS = ((0, 32), (32, 72), (72, np.inf))
-FAR_SHARES, CLOSE_SHARES, CLOSE_PROBABILITY = (0.58, 0.42, 0.0), (0.2, 0.2, 0.6), 0.3
+FAR_SHARES, CLOSE_SHARES, CLOSE_PROBABILITY = (0.58, 0.42, 0.0), (0.2, 0.3, 0.5), 0.2
 
 
 def _option(default, least, most, text):
@@ -66,7 +66,7 @@ class Options:
     height: tuple[int, int] = _option((640, 960), 32, 65500, 'image height in px')
     objects: tuple[int, int] = _option((4, 14), 0, 10**6, 'annotated objects per image')
     size: tuple[int, int] = _option((10, 400), 4, 65500, 'longer side of an object in px, before the border cuts it')
-    distractors: tuple[int, int] = _option((10, 25), 0, 10**6, 'unannotated shapes of other kinds per image')
+    distractors: tuple[int, int] = _option((8, 20), 0, 10**6, 'unannotated shapes of other kinds per image')
     empty: float = _option(0.05, 0, 1, 'fraction of images without objects')
     seed: int = _option(0, 0, 2**63, 'same seed, same data')
 

@@ -7,11 +7,11 @@ model = dict(
     backbone=dict(
         depth=18, base_channels=16, frozen_stages=-1, norm_cfg=dict(type='BN', requires_grad=True), init_cfg=None
     ),
-    neck=dict(in_channels=[16, 32, 64, 128], out_channels=48),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=32),
     # The shapes are about as wide as high, so one aspect ratio will do, with two sizes per level.
     rpn_head=dict(
-        in_channels=48,
-        feat_channels=48,
+        in_channels=32,
+        feat_channels=32,
         anchor_generator=dict(
             _delete_=True,
             type='AnchorGenerator',
@@ -23,8 +23,8 @@ model = dict(
     ),
     roi_head=dict(
         # One sample per bin: on a CPU the default adaptive number takes half of the training time.
-        bbox_roi_extractor=dict(out_channels=48, roi_layer=dict(sampling_ratio=1)),
-        bbox_head=dict(in_channels=48, fc_out_channels=256, num_classes=num_classes),
+        bbox_roi_extractor=dict(out_channels=32, roi_layer=dict(sampling_ratio=1)),
+        bbox_head=dict(in_channels=32, fc_out_channels=256, num_classes=num_classes),
     ),
     train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=64)),
     test_cfg=dict(rpn=dict(nms_pre=600, max_per_img=300)),
@@ -38,7 +38,7 @@ train_dataloader = dict(
     dataset=dict(
         planner=dict(
             scales=[2.0, 1.0, (256, 256)],
-            valid_ranges=[(None, 64), (24, 128), (80, None)],
+            valid_ranges=[(None, 64), (24, 180), (100, None)],
             chip_size=256,
             stride=16,
         ),
