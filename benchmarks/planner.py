@@ -104,6 +104,23 @@ def compare(name, items, baseline, planner):
     )
 
 
+def proposals_beside_objects(planner, rng):
+    """Negative chips of many proposals, beside positive chips of few objects and of as many."""
+    size, least = (640, 480), [26, 11, 11]
+    print('\nproposals on 640 x 480')
+    for n in (300, 900):
+        items = []
+        for _ in range(100):
+            positives = planner.positive(random_boxes(rng, 8, *size), size)
+            items.append((random_boxes(rng, n, *size), size, positives, least))
+        negative_time, chips = seconds(planner.negative, items, 5)
+        positive_time, _ = seconds(planner.positive, [item[:2] for item in items], 5)
+        print(
+            f'  {n:5d} proposals  negative {negative_time * 1e6:7.0f} us, {np.mean([len(c) for c in chips]):.1f} chips '
+            f'per image   positive, as many objects {positive_time * 1e6:7.0f} us'
+        )
+
+
 def main():
     """Read the arguments, run everything."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -125,6 +142,8 @@ def main():
     compare('random 640 x 480', items, baseline, planner)
     items = [(random_boxes(rng, 100, 1920, 1080), 1920, 1080) for _ in range(5)]
     compare('random 1920 x 1080', items, baseline, planner)
+
+    proposals_beside_objects(planner, rng)
 
     print('\nrandom 8000 x 8000, ours alone')
     for n in (250, 500, 1000, 2000, 4000):

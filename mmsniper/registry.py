@@ -6,6 +6,8 @@ imported when one is first looked up.
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
@@ -20,3 +22,5 @@ DATA_SAMPLERS = Registry(
 )
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmsniper', locations=['mmsniper.datasets'])
 TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, scope='mmsniper', locations=['mmsniper.models'])
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmsniper', locations=['mmsniper.models'])
+METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmsniper', locations=['mmsniper.mining'])

@@ -54,8 +54,12 @@ def main() -> None:
     print(f'{2 * len(chosen)} pictures in {args.out_dir}')
 
 
-def build_chip_dataset(cfg: Config) -> ChipDataset:
+def build_chip_dataset(cfg: Config, **changes: object) -> ChipDataset:
     """The ChipDataset of a config's training loader, whatever is wrapped around it.
+
+    Args:
+        cfg: A training config.
+        **changes: Replace arguments of the ChipDataset.
 
     Raises:
         SystemExit: If there is none.
@@ -65,7 +69,7 @@ def build_chip_dataset(cfg: Config) -> ChipDataset:
         if 'dataset' not in dataset_cfg:
             raise SystemExit(f'{cfg.filename}: train_dataloader.dataset holds no mmsniper.ChipDataset')
         dataset_cfg = dataset_cfg.dataset
-    return DATASETS.build(dataset_cfg)
+    return DATASETS.build({**dataset_cfg, **changes})
 
 
 def draw_image(dataset: ChipDataset, info: dict, keys: list) -> np.ndarray:

@@ -1,19 +1,23 @@
 """Chips as in the SNIPER paper: where to look, and at which scale. NumPy and Numba only."""
 
 from .geometry import box_sizes, clip_boxes, to_chip, to_image, visible_fraction
-from .plan import BoxTable, ChipKey, ChipPlan
+from .plan import BoxTable, ChipKey, ChipKind, ChipPlan
 from .planner import ChipPlanner, Chips
+from .pool import NegativePool, image_key
 from .scales import chip_window, scale_factor
 
 __all__ = [
     'BoxTable',
     'ChipKey',
+    'ChipKind',
     'ChipPlan',
     'ChipPlanner',
     'Chips',
+    'NegativePool',
     'box_sizes',
     'chip_window',
     'clip_boxes',
+    'image_key',
     'scale_factor',
     'to_chip',
     'to_image',

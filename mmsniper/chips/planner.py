@@ -1,20 +1,21 @@
-"""ChipPlanner: the chips of one image (SNIPER, sec. 3.2).
+"""ChipPlanner: the chips of one image (SNIPER, sec. 3.2 and 3.3).
 
-Shapes: S scales, M boxes, N chips.
+Shapes: S scales, M boxes, P proposals, N chips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from .cover import ROW_MAJOR, enclosing_windows, greedy_cover, mix, window_origins
+from .cover import ROW_MAJOR
 from .geometry import as_boxes, clip_boxes
 from .scales import Scale, assign_scales, check_scales, check_valid_ranges, windows_at_scales
+from .selection import negative_chips, positive_chips
 
 ImageSize = tuple[int, int]
 
@@ -35,6 +36,10 @@ class Chips:
 
     def __len__(self) -> int:
         return len(self.bboxes)
+
+    def take(self, rows: NDArray[np.integer]) -> Chips:
+        """Some of the chips, by (K,) row numbers."""
+        return Chips(self.bboxes[rows], self.scale_idx[rows], self.scale[rows])
 
 
 class ChipPlanner:
@@ -93,8 +98,39 @@ class ChipPlanner:
             ValueError: If a box is malformed or the image has no pixels.
         """
         width, height = check_image_size(image_size)
-        seed = ROW_MAJOR if rng is None else rng.integers(np.iinfo(np.int64).max)
-        return Chips(*_positive(as_boxes(gt_bboxes), width, height, *self._recipe, seed))
+        return Chips(*positive_chips(as_boxes(gt_bboxes), width, height, *self._recipe, _seed(rng)))
+
+    def negative(
+        self,
+        proposals: ArrayLike,
+        image_size: ImageSize,
+        positives: Chips,
+        min_proposals: int | Sequence[int],
+        rng: np.random.Generator | None = None,
+    ) -> Chips:
+        """Chips full of proposals that no positive chip covers: hard background, mostly (sec. 3.3).
+
+        At each scale count the proposals with a size in its valid range, sides of at least 2 px and a chip that holds
+        them, unless half of their area or more lies in one positive chip of that scale.
+
+        Args:
+            proposals: (P, 4) xyxy, image frame: what a briefly trained RPN takes for objects.
+            image_size: (width, height) of the image.
+            positives: The image's positive chips.
+            min_proposals: Least number of proposals that a chip must newly cover, one for all scales or one per scale.
+                The authors' code: 26 at the finest scale, 11 at the others.
+            rng: Shifts the window grid and breaks ties at random. Without it the same boxes give the same chips.
+
+        Returns:
+            The chips, scale by scale, in the order of choice: fullest first.
+
+        Raises:
+            ValueError: If a box or ``min_proposals`` is malformed or the image has no pixels.
+        """
+        width, height = check_image_size(image_size)
+        least = check_min_proposals(min_proposals, len(self.scales))
+        chips = as_boxes(positives.bboxes), positives.scale_idx
+        return Chips(*negative_chips(as_boxes(proposals), *chips, least, width, height, *self._recipe, _seed(rng)))
 
     def random(self, image_size: ImageSize, n_chips: int, rng: np.random.Generator) -> Chips:
         """Chips at random places of random scales, for images without ground truth.
@@ -133,6 +169,13 @@ class ChipPlanner:
         return windows_at_scales(*check_image_size(image_size), self._zooms, self._edges, self.chip_size)
 
     @property
+    def settings(self) -> dict:
+        """The arguments that make an equal planner, in types that JSON knows."""
+        ranges = [[low, None if high == np.inf else high] for low, high in self.valid_ranges.tolist()]
+        scales = [list(scale) if isinstance(scale, tuple) else scale for scale in self.scales]
+        return dict(scales=scales, valid_ranges=ranges, chip_size=self.chip_size, stride=self.stride)
+
+    @property
     def _recipe(self) -> tuple[NDArray, NDArray, NDArray, int, float]:
         return self._zooms, self._edges, self.valid_ranges, self.chip_size, self.stride
 
@@ -154,53 +197,23 @@ def check_image_size(image_size: ImageSize) -> ImageSize:
     return int(width), int(height)
 
 
-@njit(cache=True)
-def _positive(
-    bboxes: NDArray,
-    width: int,
-    height: int,
-    zooms: NDArray,
-    edges: NDArray,
-    ranges: NDArray,
-    chip_size: int,
-    stride: float,
-    seed: int,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
-    boxes = np.empty_like(bboxes)
-    for m in range(len(bboxes)):
-        boxes[m, 0], boxes[m, 2] = min(max(bboxes[m, 0], 0), width), min(max(bboxes[m, 2], 0), width)
-        boxes[m, 1], boxes[m, 3] = min(max(bboxes[m, 1], 0), height), min(max(bboxes[m, 3], 0), height)
-    factors, sides = windows_at_scales(width, height, zooms, edges, chip_size)
-    planned = assign_scales(boxes, width, height, ranges, factors, sides)[1]
-    windows = np.empty((planned.sum(), 4), np.float32)
-    scale_idx = np.empty(len(windows), np.int64)
-    scale = np.empty(len(windows))
-    n = 0
-    for s in range(len(sides)):
-        if planned[s].any():
-            scale_seed = seed if seed == ROW_MAJOR else mix(seed, s)
-            found = _cover(boxes[planned[s]], width, height, sides[s], stride / factors[s], 1, scale_seed)[0]
-            stop = n + len(found)
-            windows[n:stop], scale_idx[n:stop], scale[n:stop] = found, s, chip_size / sides[s]
-            n = stop
-    return windows[:n], scale_idx[:n], scale[:n]
+def check_min_proposals(min_proposals: int | Sequence[int], n_scales: int) -> NDArray[np.int64]:
+    """One least number of proposals per scale, (S,) int64.
+
+    Raises:
+        ValueError: If it is neither a whole number >= 1 nor one of these per scale.
+    """
+    counts = [min_proposals] * n_scales if isinstance(min_proposals, (int, Integral)) else list(min_proposals)
+    if len(counts) != n_scales:
+        raise ValueError(
+            f'{n_scales} scales but {len(counts)} min_proposals: give one number for all or one per scale, '
+            f'such as [26, 11, 11]; got {min_proposals!r}'
+        )
+    for count in counts:
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+            raise ValueError(f'min_proposals are whole numbers >= 1; got {min_proposals!r}')
+    return np.array(counts, np.int64)
 
 
-@njit(cache=True)
-def _cover(
-    boxes: NDArray, width: int, height: int, side: int, step: float, least: int, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Greedy cover at one scale: (K, 4) windows inside the image, and (K,) boxes newly covered by each."""
-    x_seed = seed if seed == ROW_MAJOR else mix(seed, 0)
-    y_seed = seed if seed == ROW_MAJOR else mix(seed, 1)
-    xs = window_origins(boxes[:, 0], boxes[:, 2], width, side, step, x_seed)
-    ys = window_origins(boxes[:, 1], boxes[:, 3], height, side, step, y_seed)
-    x_first, x_stop = enclosing_windows(boxes[:, 0], boxes[:, 2], xs, min(side, width))
-    y_first, y_stop = enclosing_windows(boxes[:, 1], boxes[:, 3], ys, min(side, height))
-    chosen, gains = greedy_cover(x_first, x_stop, y_first, y_stop, (len(ys), len(xs)), least, seed)
-    windows = np.empty((len(chosen), 4), np.int64)
-    for k in range(len(chosen)):
-        x, y = xs[chosen[k] % len(xs)], ys[chosen[k] // len(xs)]
-        windows[k, 0], windows[k, 1] = x, y
-        windows[k, 2], windows[k, 3] = min(x + side, width), min(y + side, height)
-    return windows, gains
+def _seed(rng: np.random.Generator | None) -> int:
+    return int(ROW_MAJOR) if rng is None else int(rng.integers(np.iinfo(np.int64).max))

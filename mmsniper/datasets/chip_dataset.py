@@ -11,9 +11,10 @@ from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..chips import BoxTable, ChipKey, ChipPlan, ChipPlanner
+from ..chips import BoxTable, ChipKey, ChipKind, ChipPlan, ChipPlanner
 from ..registry import DATASETS
 from .annotations import image_boxes, report_annotation_file
+from .negatives import DatasetNegatives
 from .seeding import seeded
 from .transforms import ChipSampler
 
@@ -31,17 +32,26 @@ class ChipDataset(Dataset):
         planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments. Every :class:`ChipSampler` of the pipeline
             without a planner gets this one, so chip parameters stand once in a config.
         pipeline: Transforms: load, ``ChipSampler``, augment, ``PackChipInputs``.
-        empty_chips: Random chips per epoch from each image without usable ground truth.
+        empty_chips: Random chips per epoch from each image that has no other: no usable ground truth, and no negative
+            chip.
+        negatives: Where negative chips come from: ``ann_file``, what :class:`~mmsniper.mining.NegativeChipMiner` wrote,
+            and ``per_image`` (2), how many are drawn at random per image and epoch. None = no negative chips.
 
     Raises:
-        TypeError: If ``dataset`` gives no annotations per image.
-        ValueError: If it has no image or no object, an image has no size, a box is not finite, or ``empty_chips`` is
-            negative.
+        TypeError: If ``dataset`` gives no annotations per image, or ``negatives`` has other settings.
+        FileNotFoundError: If the file of negative chips is missing.
+        ValueError: If it has no image or no object, an image has no size, a box is not finite, ``empty_chips`` is
+            negative, or the negative chips were mined with another planner or on another data set.
         RuntimeError: On indexing, if a transform fails; the message names the image and the chip.
     """
 
     def __init__(
-        self, dataset: Dataset | dict, planner: ChipPlanner | dict, pipeline: Sequence = (), empty_chips: int = 1
+        self,
+        dataset: Dataset | dict,
+        planner: ChipPlanner | dict,
+        pipeline: Sequence = (),
+        empty_chips: int = 1,
+        negatives: dict | None = None,
     ) -> None:
         if isinstance(empty_chips, bool) or not isinstance(empty_chips, int) or empty_chips < 0:
             raise ValueError(f'empty_chips must be a whole number >= 0; got {empty_chips!r}')
@@ -59,7 +69,8 @@ class ChipDataset(Dataset):
             if isinstance(transform, ChipSampler) and transform.planner is None:
                 transform.planner = self.planner
         report_annotation_file(self.dataset)
-        self.table = self._build_table()
+        self.table, img_paths = self._build_table()
+        self.negatives = DatasetNegatives(img_paths, self.table.sizes, self.planner, **negatives) if negatives else None
         self.current_plan = self.plan(epoch=0)
         self._report()
 
@@ -78,7 +89,8 @@ class ChipDataset(Dataset):
             epoch: Number of the epoch, from 0.
             seed: Seed of the run.
         """
-        return ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips)
+        per_image = self.negatives.per_image if self.negatives else 0
+        return ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, self.negatives, per_image)
 
     def __len__(self) -> int:
         return len(self.current_plan)
@@ -113,14 +125,17 @@ class ChipDataset(Dataset):
         """Labels in the image that chip n of the current plan is cut from."""
         return [instance['bbox_label'] for instance in self.get_data_info(n)['instances']]
 
-    def _build_table(self) -> BoxTable:
+    def _build_table(self) -> tuple[BoxTable, list[str]]:
         if len(self.dataset) == 0:
             raise ValueError(f'{type(self.dataset).__name__} has no image: check ann_file and filter_cfg')
         self.n_crowd = 0
+        img_paths = []
 
         def images() -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
             for idx in range(len(self.dataset)):
-                bboxes, crowd, size = image_boxes(self.dataset.get_data_info(idx))
+                data_info = self.dataset.get_data_info(idx)
+                bboxes, crowd, size = image_boxes(data_info)
+                img_paths.append(data_info.get('img_path', f'image {idx}'))
                 self.n_crowd += int(crowd.sum())
                 yield bboxes[~crowd], size
 
@@ -130,7 +145,7 @@ class ChipDataset(Dataset):
                 f'none of the {len(table)} images has an object of the classes {self.metainfo.get("classes")}; '
                 'metainfo["classes"] must be category names of the annotation file'
             )
-        return table
+        return table, img_paths
 
     def _report(self) -> None:
         """Say once what will be learnt from, and what is left out."""
@@ -142,13 +157,17 @@ class ChipDataset(Dataset):
             unusable += int((~self.planner.valid(boxes, size).any(0)).sum())
         chips = self.current_plan.chips
         per_scale = np.bincount(chips.scale_idx, minlength=len(self.planner.scales)) / len(self.table)
+        negative = int((self.current_plan.kind == ChipKind.NEGATIVE).sum())
         empty = int((np.diff(self.table.start) == 0).sum())
         print_log(
             f'ChipDataset: {len(self.table)} images ({empty} without objects), {len(self.table.bboxes)} objects, '
             f'{self.n_crowd} ignored regions; {len(chips) / len(self.table):.2f} chips per image and epoch, by scale '
-            + ' + '.join(f'{n:.2f}' for n in per_scale),
+            + ' + '.join(f'{n:.2f}' for n in per_scale)
+            + (f', {negative / len(self.table):.2f} of them negative' if self.negatives else ''),
             logger='current',
         )
+        if self.negatives:
+            self.negatives.report()
         if unusable:
             print_log(f'ChipDataset: {unusable} objects have a side under 2 px; no chip is planned for them', 'current')
         if unreachable:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import images, planners
 
 from mmsniper.chips import ChipPlanner, clip_boxes, to_chip, to_image
-from mmsniper.chips.planner import _cover, _positive
+from mmsniper.chips.selection import _cover, positive_chips
 
 RECIPE = dict(scales=[3.0, 1.667, (512, 512)], valid_ranges=[(None, 80), (32, 150), (120, None)])
 
@@ -129,8 +129,8 @@ def test_compiled_planning_equals_the_interpreted():
     boxes, planner = rng.uniform(0, 500, (40, 4)), ChipPlanner(**RECIPE)
     boxes = np.sort(boxes.reshape(-1, 2, 2), axis=1).reshape(-1, 4)
     for seed in (-1, 5):
-        compiled = _positive(boxes, 600, 500, *planner._recipe, seed)
-        plain = _positive.py_func(boxes, 600, 500, *planner._recipe, seed)
+        compiled = positive_chips(boxes, 600, 500, *planner._recipe, seed)
+        plain = positive_chips.py_func(boxes, 600, 500, *planner._recipe, seed)
         assert all((a == b).all() for a, b in zip(compiled, plain, strict=True))
         args = (boxes, 600, 500, 600, 8.0, 1, seed)
         assert all((a == b).all() for a, b in zip(_cover(*args), _cover.py_func(*args), strict=True))

@@ -1,0 +1,37 @@
+# The short schedule: an RPN that has seen positive chips only. Testing it with --tta mines negative chips on the
+# training set, from its proposals at all scales. tools/train_sniper.py runs both, on the data of the config it is given.
+_base_ = [
+    '../_base_/models/sniper_rpn_r50_fpn.py',
+    '../_base_/datasets/sniper_coco_detection.py',
+    '../_base_/schedules/sniper_7e.py',
+    'mmdet::_base_/default_runtime.py',
+]
+
+# Weak on purpose: where it fires on background, the detector is to learn. There is nothing to validate.
+train_cfg = dict(max_epochs=2, val_begin=1000)
+param_scheduler = [dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=1000)]
+
+chips = _base_.train_dataloader.dataset
+test_dataloader = dict(
+    num_workers=8, dataset=dict(_delete_=True, **chips.dataset, test_mode=True, pipeline=_base_.test_pipeline)
+)
+# More than 25 proposals at the finest scale, more than 10 elsewhere.
+test_evaluator = dict(
+    _delete_=True,
+    type='mmsniper.NegativeChipMiner',
+    planner=chips.planner,
+    min_proposals=[26, 11, 11],
+    out_file='work_dirs/sniper_rpn_r50_fpn_2e_coco/negative_chips.npz',
+)
+tta_model = dict(type='mmsniper.ProposalTTA')
+tta_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=scale, keep_ratio=True) for scale in chips.planner.scales],
+            [dict(type='LoadAnnotations', with_bbox=True)],
+            [dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))],
+        ],
+    ),
+]

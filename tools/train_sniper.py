@@ -1,0 +1,185 @@
+"""The whole SNIPER recipe: train a short RPN, mine negative chips, train the detector with them, test it.
+
+    python tools/train_sniper.py CONFIG [--work-dir D] [--launcher pytorch --gpus 8] [--amp] [--cfg-options ...]
+
+CONFIG is a detector's with `rpn_config` (a file beside it) and `negatives`; the RPN learns from the same data and chips.
+What a stage has finished is not done again; a stage that was stopped goes on, unless its settings have changed since.
+Any other way to start processes: --prefix 'srun -p gpu -n 8' --launcher slurm.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+TOOLS = Path(__file__).resolve().parent
+CONFIGS = TOOLS.parent / 'configs'
+
+
+def main() -> None:
+    """Read the arguments, write a config per stage, run the stages that are not done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help="a detector's training config with negative chips")
+    parser.add_argument('--work-dir', type=Path, help='where everything is written; default work_dirs/<config name>')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--gpus', type=int, default=1, help='processes on this machine, with --launcher pytorch')
+    parser.add_argument('--prefix', default='', help="what starts a stage's processes, such as 'srun -p gpu -n 8'")
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='fit the learning rate to the batch size')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    args = parser.parse_args()
+
+    cfg = Config.fromfile(find_config(args.config))
+    cfg.merge_from_dict(args.cfg_options or {})
+    work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem
+    work_dir.mkdir(parents=True, exist_ok=True)
+    negatives = work_dir / 'negative_chips.npz'
+    rpn, mine, detector = stage_configs(cfg, negatives)
+    recipe = Recipe(work_dir, args)
+    extra = ['--amp'] * args.amp + ['--auto-scale-lr'] * args.auto_scale_lr
+
+    rpn_dir = work_dir / 'rpn'
+    recipe.train('1/4 train the RPN', 'rpn', rpn, rpn_dir, extra)
+    recipe.test('2/4 mine negative chips', 'mine', mine, rpn_dir, negatives)
+    recipe.train('3/4 train the detector', 'detector', detector, work_dir, extra)
+    recipe.test('4/4 test', 'test', detector, work_dir, work_dir / 'test')
+
+
+def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]:
+    """Configs of the RPN's training, of mining, and of the detector's training and test.
+
+    Raises:
+        SystemExit: If the config is not one of a detector with negative chips.
+    """
+    chips = chip_dataset(cfg)
+    if not cfg.get('rpn_config') or not chips.get('negatives'):
+        raise SystemExit(
+            f'{cfg.filename}: the recipe needs rpn_config (a file beside the config) and, in the ChipDataset, '
+            'negatives=dict(per_image=2); or train without negative chips: tools/train.py'
+        )
+    detector = copy.deepcopy(cfg)
+    chip_dataset(detector).negatives.ann_file = str(negatives)
+
+    beside = Path(cfg.filename).parent / cfg.rpn_config
+    rpn = Config.fromfile(beside if beside.exists() else find_config(cfg.rpn_config))
+    rpn.train_dataloader = copy.deepcopy(cfg.train_dataloader)
+    chip_dataset(rpn).pop('negatives')
+    for key in ('randomness', 'env_cfg', 'default_hooks'):
+        if key in cfg:
+            rpn[key] = copy.deepcopy(cfg[key])
+
+    mine = copy.deepcopy(rpn)
+    views = next(step for step in mine.tta_pipeline if step.type == 'TestTimeAug')
+    views.transforms[0] = [dict(type='Resize', scale=scale, keep_ratio=True) for scale in chips.planner.scales]
+    leaves = leaf_datasets(copy.deepcopy(chips.dataset))
+    for leaf in leaves:
+        leaf.update(test_mode=True, pipeline=mine.tta_pipeline)
+    mine.test_dataloader.dataset = leaves[0] if len(leaves) == 1 else dict(type='ConcatDataset', datasets=leaves)
+    mine.test_evaluator.update(planner=chips.planner, out_file=str(negatives))
+    mine.model = dict(**mine.tta_model, module=mine.model)
+    return rpn, mine, detector
+
+
+def chip_dataset(cfg: Config) -> ConfigDict:
+    """The ChipDataset of a config's training loader, whatever is wrapped around it."""
+    dataset = cfg.train_dataloader.dataset
+    while dataset.type != 'mmsniper.ChipDataset':
+        if 'dataset' not in dataset:
+            raise SystemExit(f'{cfg.filename}: train_dataloader.dataset holds no mmsniper.ChipDataset')
+        dataset = dataset.dataset
+    return dataset
+
+
+def leaf_datasets(dataset: ConfigDict) -> list[ConfigDict]:
+    """The data sets that read files, each once, without those that repeat or join them."""
+    if 'datasets' in dataset:
+        return [leaf for inner in dataset.datasets for leaf in leaf_datasets(inner)]
+    return leaf_datasets(dataset.dataset) if 'dataset' in dataset else [dataset]
+
+
+def find_config(name: str | Path) -> Path:
+    """A config by path, or one of ours by its name, as mim finds them."""
+    if Path(name).exists():
+        return Path(name)
+    found = [path for path in CONFIGS.rglob('*.py') if path.name == f'{Path(name).name.removesuffix(".py")}.py']
+    if not found:
+        raise SystemExit(f'{name}: no such config, neither as a path nor under {CONFIGS}')
+    return found[0]
+
+
+class Recipe:
+    """Runs stages, and remembers in stages.json which are done and with what settings."""
+
+    def __init__(self, work_dir: Path, args: argparse.Namespace) -> None:
+        self.work_dir, self.launcher = work_dir, args.launcher
+        self.prefix = shlex.split(args.prefix)
+        self.python = [sys.executable]
+        if args.launcher == 'pytorch' and not args.prefix:
+            self.python += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={args.gpus}']
+        self.path = work_dir / 'stages.json'
+        self.stages = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.before = ''
+
+    def train(self, title: str, name: str, cfg: Config, out: Path, extra: list[str]) -> None:
+        """Train to the last epoch, from where an earlier run of the same settings stopped."""
+        checkpoint = out / 'last_checkpoint'
+        config, resumable = self._begin(title, name, cfg, checkpoint)
+        if config is None:
+            return
+        if not resumable:
+            checkpoint.unlink(missing_ok=True)
+        resume = ['--resume'] if resumable and checkpoint.exists() else []
+        self._run(name, 'train.py', config, '--work-dir', out, *extra, *resume)
+
+    def test(self, title: str, name: str, cfg: Config, trained: Path, output: Path) -> None:
+        """Run the test loop on the last checkpoint of a training."""
+        config, _ = self._begin(title, name, cfg, output)
+        if config is None:
+            return
+        checkpoint = (trained / 'last_checkpoint').read_text().strip()
+        self._run(name, 'test.py', config, checkpoint, '--work-dir', self.work_dir / ('test' if name == 'test' else name))
+
+    def _begin(self, title: str, name: str, cfg: Config, output: Path) -> tuple[Path | None, bool]:
+        """The stage's config written, None if all is done already; and whether an unfinished run has the settings."""
+        text = cfg.pretty_text
+        # A stage depends on those before it: another RPN is another set of negative chips.
+        self.before = hashlib.sha256((self.before + text).encode()).hexdigest()
+        known = self.stages.get(name, {})
+        same = known.get('settings') == self.before
+        print(f'\n=== {title}', flush=True)
+        if same and known.get('done') and output.exists():
+            print(f'done before, in {known["seconds"]:.0f} s', flush=True)
+            return None, True
+        config = self.work_dir / f'{name}_config.py'
+        config.write_text(text)
+        self._note(name, settings=self.before, done=False)
+        return config, same
+
+    def _run(self, name: str, script: str, *arguments: object) -> None:
+        start = time.perf_counter()
+        command = [*self.prefix, *self.python, str(TOOLS / script), *map(str, arguments), '--launcher', self.launcher]
+        # Threads that wait give their core back; else a second busy program slows a CPU's training several times.
+        code = subprocess.run(command, env={'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}).returncode
+        if code:
+            raise SystemExit(f'{script} failed with exit code {code}; the same command goes on from here')
+        seconds = time.perf_counter() - start
+        self._note(name, done=True, seconds=round(seconds, 1))
+        print(f'took {seconds:.0f} s', flush=True)
+
+    def _note(self, name: str, **facts: object) -> None:
+        self.stages.setdefault(name, {}).update(facts)
+        unfinished = self.path.with_suffix('.tmp')
+        unfinished.write_text(json.dumps(self.stages, indent=2) + '\n')
+        unfinished.replace(self.path)
+
+
+if __name__ == '__main__':
+    main()
