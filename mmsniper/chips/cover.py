@@ -10,13 +10,14 @@ follows the boxes and the windows they touch, never windows x boxes.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 ROW_MAJOR = np.int64(-1)
 
 
-@njit(cache=True)
+@compiled
 def mix(seed: int, value: int) -> np.int64:
     """A well-mixed non-negative 63-bit number from (seed, value): SplitMix64's finaliser. The same everywhere."""
     z = np.uint64(seed) + np.uint64(value + 1) * np.uint64(0x9E3779B97F4A7C15)
@@ -26,7 +27,7 @@ def mix(seed: int, value: int) -> np.int64:
     return np.int64(z >> np.uint64(1))
 
 
-@njit(cache=True)
+@compiled
 def window_origins(
     starts: NDArray, ends: NDArray, length: int, window: int, step: float, seed: int
 ) -> NDArray[np.int64]:
@@ -65,7 +66,7 @@ def window_origins(
     return np.unique(np.concatenate((grid, extra[:n_extra])))
 
 
-@njit(cache=True)
+@compiled
 def enclosing_windows(
     starts: NDArray, ends: NDArray, origins: NDArray, window: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -73,7 +74,7 @@ def enclosing_windows(
     return np.searchsorted(origins, ends - window, side='left'), np.searchsorted(origins, starts, side='right')
 
 
-@njit(cache=True)
+@compiled
 def greedy_cover(
     x_first: NDArray, x_stop: NDArray, y_first: NDArray, y_stop: NDArray, shape: tuple[int, int], least: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,7 +137,7 @@ def greedy_cover(
     return chosen[:n_chosen], gains[:n_chosen]
 
 
-@njit(cache=True)
+@compiled
 def _add_rectangle(
     counts: NDArray, n_cols: int, x_first: int, x_stop: int, y_first: int, y_stop: int, amount: int
 ) -> None:
@@ -145,7 +146,7 @@ def _add_rectangle(
             counts[y * n_cols + x] += amount
 
 
-@njit(cache=True)
+@compiled
 def _in_tie_order(window: int, follower: NDArray, seed: int) -> NDArray[np.int64]:
     """The windows of one list, in the order in which ties are broken."""
     n, walker = 0, window

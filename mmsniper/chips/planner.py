@@ -63,7 +63,7 @@ class ChipPlanner:
         chip_size: int = 512,
         stride: float = 32,
     ) -> None:
-        if isinstance(chip_size, bool) or not isinstance(chip_size, int) or chip_size < 1:
+        if isinstance(chip_size, bool) or not isinstance(chip_size, (int, np.integer)) or chip_size < 1:
             raise ValueError(f'chip_size must be a positive whole number of network pixels; got {chip_size!r}')
         if not isinstance(stride, (int, float)) or not 0 < stride <= chip_size:
             raise ValueError(f'stride must be in (0, chip_size={chip_size}], or windows leave gaps; got {stride!r}')
@@ -157,12 +157,20 @@ class ChipPlanner:
             bboxes: (M, 4) xyxy, image frame.
             image_size: (width, height) of the image.
         """
-        return self._assign(bboxes, image_size)[0]
+        return self.assign(bboxes, image_size)[0]
 
-    def unreachable(self, bboxes: ArrayLike, image_size: ImageSize) -> NDArray[np.bool_]:
-        """Boxes that no chip of any scale can enclose, though usable: (M,) bool. A coarser scale would reach them."""
-        valid, planned = self._assign(bboxes, image_size)
-        return np.logical_and(valid.any(axis=0), ~planned.any(axis=0))
+    def assign(self, bboxes: ArrayLike, image_size: ImageSize) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """At which scales each box is valid, and at which of these a chip encloses it: two (S, M) bool arrays.
+
+        A usable box that is planned nowhere is larger than a chip at every scale; a coarser scale would reach it.
+
+        Args:
+            bboxes: (M, 4) xyxy, image frame.
+            image_size: (width, height) of the image.
+        """
+        width, height = check_image_size(image_size)
+        boxes = clip_boxes(as_boxes(bboxes), (0, 0, width, height))
+        return assign_scales(boxes, width, height, self.valid_ranges, *self.windows(image_size))
 
     def windows(self, image_size: ImageSize) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Scale factor and side of a chip in image pixels, per scale: (S,) float64, (S,) int64."""
@@ -178,11 +186,6 @@ class ChipPlanner:
     @property
     def _recipe(self) -> tuple[NDArray, NDArray, NDArray, int, float]:
         return self._zooms, self._edges, self.valid_ranges, self.chip_size, self.stride
-
-    def _assign(self, bboxes: ArrayLike, image_size: ImageSize) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        width, height = check_image_size(image_size)
-        boxes = clip_boxes(as_boxes(bboxes), (0, 0, width, height))
-        return assign_scales(boxes, width, height, self.valid_ranges, *self.windows(image_size))
 
 
 def check_image_size(image_size: ImageSize) -> ImageSize:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
+
 Scale = float | tuple[float, float]
+NUMBER = (int, float, np.integer, np.floating)
 
 # A box with a shorter side, in image pixels, carries no pixels worth learning and is never planned for.
 MIN_USABLE_SIDE = 2.0
@@ -49,14 +50,14 @@ def check_scales(scales: Sequence[Scale]) -> tuple[Scale, ...]:
     Raises:
         ValueError: If there is none, or one is neither a positive number nor a pair of positive numbers.
     """
-    if isinstance(scales, (str, Real)) or len(scales) == 0:
+    if not isinstance(scales, (list, tuple)) or len(scales) == 0:
         raise ValueError(
             f'scales must be a list with at least one scale, such as [3.0, 1.667, (512, 512)]; got {scales!r}'
         )
     checked: list[Scale] = []
     for i, scale in enumerate(scales):
         values = list(scale) if isinstance(scale, (tuple, list)) else [scale]
-        good = all(isinstance(v, Real) and not isinstance(v, bool) and 0 < v < math.inf for v in values)
+        good = all(isinstance(v, NUMBER) and not isinstance(v, bool) and 0 < v < math.inf for v in values)
         if not good or (isinstance(scale, (tuple, list)) and len(values) != 2):
             raise ValueError(
                 f'scales[{i}] is {scale!r}: write a zoom factor such as 1.667, or a pair (long edge, short edge) '
@@ -75,14 +76,15 @@ def check_valid_ranges(
         ValueError: If the number of ranges is not the number of scales, a range is malformed or empty, a size lies in
             no range (objects of that size would never be trained), or no chip can hold a range's smallest object.
     """
-    if len(valid_ranges) != len(scales):
+    if not isinstance(valid_ranges, (list, tuple)) or len(valid_ranges) != len(scales):
         raise ValueError(
-            f'{len(scales)} scales but {len(valid_ranges)} valid_ranges: give one (lo, hi) per scale; '
-            f'scales={list(scales)}, valid_ranges={list(valid_ranges)}'
+            f'{len(scales)} scales but {len(valid_ranges) if valid_ranges else "no"} valid_ranges: give a list with '
+            f'one (lo, hi) per scale; scales={list(scales)}, valid_ranges={valid_ranges}'
         )
     ranges = np.zeros((len(scales), 2))
     for i, pair in enumerate(valid_ranges):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        numbers = isinstance(pair, (tuple, list)) and all(v is None or isinstance(v, NUMBER) for v in pair)
+        if not numbers or len(pair) != 2:
             raise ValueError(f'valid_ranges[{i}] is {pair!r}: write (lo, hi), with None for an open end')
         low, high = (default if v is None else float(v) for v, default in zip(pair, (0.0, math.inf), strict=True))
         if not 0 <= low < high:
@@ -109,7 +111,7 @@ def check_valid_ranges(
     return ranges
 
 
-@njit(cache=True)
+@compiled
 def windows_at_scales(
     width: float, height: float, zooms: NDArray, edges: NDArray, chip_size: int
 ) -> tuple[NDArray, NDArray]:
@@ -127,7 +129,7 @@ def windows_at_scales(
     return factors, sides
 
 
-@njit(cache=True)
+@compiled
 def assign_scales(
     bboxes: NDArray, width: int, height: int, ranges: NDArray, factors: NDArray, sides: NDArray
 ) -> tuple[NDArray, NDArray]:

@@ -6,9 +6,9 @@ Shapes: S scales, M boxes, P proposals, N chips. Image pixels unless it says net
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .cover import ROW_MAJOR, enclosing_windows, greedy_cover, mix, window_origins
 from .scales import MIN_USABLE_SIDE, assign_scales, windows_at_scales
 
@@ -18,7 +18,7 @@ COVERED = 0.5
 ChipArrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]
 
 
-@njit(cache=True)
+@compiled
 def positive_chips(
     bboxes: NDArray,
     width: int,
@@ -50,7 +50,7 @@ def positive_chips(
     return _cover_scales(boxes, planned, least, width, height, factors, sides, chip_size, stride, seed)
 
 
-@njit(cache=True)
+@compiled
 def negative_chips(
     proposals: NDArray,
     positives: NDArray,
@@ -99,7 +99,7 @@ def negative_chips(
     return _cover_scales(boxes, wanted, least, width, height, factors, sides, chip_size, stride, seed)
 
 
-@njit(cache=True)
+@compiled
 def _is_covered(box: NDArray, chips: NDArray) -> bool:
     """Whether one of the chips (N, 4) holds at least ``COVERED`` of the area of a box (4,)."""
     enough = COVERED * (box[2] - box[0]) * (box[3] - box[1])
@@ -111,7 +111,7 @@ def _is_covered(box: NDArray, chips: NDArray) -> bool:
     return False
 
 
-@njit(cache=True)
+@compiled
 def _clipped(bboxes: NDArray, width: int, height: int) -> NDArray:
     """The part of each box inside the image: (M, 4) -> (M, 4). The compiled twin of ``clip_boxes``."""
     boxes = np.empty_like(bboxes)
@@ -121,7 +121,7 @@ def _clipped(bboxes: NDArray, width: int, height: int) -> NDArray:
     return boxes
 
 
-@njit(cache=True)
+@compiled
 def _cover_scales(
     boxes: NDArray,
     wanted: NDArray,
@@ -149,7 +149,7 @@ def _cover_scales(
     return windows[:n], scale_idx[:n], scale[:n]
 
 
-@njit(cache=True)
+@compiled
 def _cover(
     boxes: NDArray, width: int, height: int, side: int, step: float, least: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

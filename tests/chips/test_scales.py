@@ -125,5 +125,7 @@ def test_a_long_thin_box_is_rescued_by_the_finest_scale_that_encloses_it():
 
 def test_a_box_no_chip_can_hold_is_planned_nowhere():
     planner = ChipPlanner([2.0, 1.0], [(None, 100), (50, None)], chip_size=128, stride=16)
-    assert planner.unreachable([[0, 0, 200, 200], [0, 0, 100, 100]], (640, 480)).tolist() == [True, False]
+    valid, planned = planner.assign([[0, 0, 200, 200], [0, 0, 100, 100]], (640, 480))
+    assert valid.any(0).tolist() == [True, True]
+    assert planned.any(0).tolist() == [False, True]
     assert len(planner.positive([[0, 0, 200, 200]], (640, 480))) == 0
