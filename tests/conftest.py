@@ -1,12 +1,19 @@
 import json
 import logging
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+
+# Before torch counts them, and for the processes that tests start: threads of small networks on a busy machine wait
+# for each other more than they work.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+torch.set_num_threads(1)
 
 PLANNER = dict(scales=[2.0, 1.0, (128, 128)], valid_ranges=[(None, 40), (30, 90), (70, None)], chip_size=128, stride=16)
 
@@ -20,7 +27,7 @@ def _mmdet_scope():
 @pytest.fixture
 def messages(caplog):
     """What is logged, as mmengine logs it."""
-    logger = MMLogger.get_instance('test')
+    logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     caplog.set_level(logging.INFO)
     yield lambda: [record.getMessage() for record in caplog.records]

@@ -82,6 +82,15 @@ def test_a_stopped_and_resumed_run_sees_what_a_straight_run_sees(cfg, tmp_path):
     assert first + rest == straight
 
 
+def test_two_runs_of_the_same_seed_agree(cfg, tmp_path):
+    losses = []
+    for run in 'ab':
+        _, runner = train(cfg, work_dir=str(tmp_path / run), train_cfg=dict(max_epochs=2, val_begin=9))
+        losses.append(runner.message_hub.get_scalar('train/loss').data[0].tolist())
+    assert len(losses[0]) > 3
+    assert losses[0] == losses[1]
+
+
 @pytest.mark.parametrize(('workers', 'persistent'), [(1, True), (4, False)])
 def test_the_number_of_workers_changes_nothing(cfg, tmp_path, workers, persistent):
     changes = dict(train_cfg=dict(max_epochs=2, val_begin=9))

@@ -1,5 +1,6 @@
 # The short schedule: an RPN that has seen positive chips only. Testing it with --tta mines negative chips on the
-# training set, from its proposals at all scales. tools/train_sniper.py runs both, on the data of the config it is given.
+# training set, from its proposals at all scales. tools/train_sniper.py runs both, on the data of the config it is
+# given.
 _base_ = [
     '../_base_/models/sniper_rpn_r50_fpn.py',
     '../_base_/datasets/sniper_coco_detection.py',

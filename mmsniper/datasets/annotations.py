@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from logging import WARNING
 from math import isfinite
 
 import numpy as np
@@ -29,7 +30,8 @@ def image_boxes(data_info: dict) -> tuple[np.ndarray, np.ndarray, tuple[int, int
     if not data_info.get('width') or not data_info.get('height'):
         raise ValueError(f'{name}: its annotation has no width and height, which planning chips needs')
     instances = data_info.get('instances', [])
-    bboxes = np.array([instance['bbox'] for instance in instances], np.float64).reshape(-1, 4)
+    # LoadAnnotations rounds to float32: chips planned from anything else could disagree with labels at a range's end.
+    bboxes = np.array([instance['bbox'] for instance in instances], np.float32).astype(np.float64).reshape(-1, 4)
     broken = np.flatnonzero(~np.isfinite(bboxes).all(1))
     if len(broken):
         raise ValueError(f'{name}: instance {broken[0]} has the box {bboxes[broken[0]].tolist()}; correct or remove it')
@@ -48,14 +50,19 @@ def report_annotation_file(dataset: Dataset) -> None:
         content = load(leaf.ann_file, backend_args=leaf.backend_args)
         images = {image['id']: image for image in content['images']}
         used = {category['id'] for category in content['categories'] if category['name'] in leaf.metainfo['classes']}
+        gone = len(content['images']) - len(leaf)
+        if gone > 0:
+            print_log(f'{leaf.ann_file}: {gone} images left out by filter_cfg or indices', 'current', WARNING)
         dropped: dict[str, list[int]] = {}
         for annotation in content['annotations']:
+            if 'bbox' not in annotation:  # panoptic files keep them elsewhere
+                break
             reason = _drop_reason(annotation, images, used, leaf.ann_file)
             if reason:
                 dropped.setdefault(reason, []).append(annotation['id'])
         for reason, ids in dropped.items():
             some = ', '.join(map(str, ids[:5])) + (', ...' if len(ids) > 5 else '')
-            print_log(f'{leaf.ann_file}: {len(ids)} annotations left out, {reason} (ids {some})', 'current', 30)
+            print_log(f'{leaf.ann_file}: {len(ids)} annotations left out, {reason} (ids {some})', 'current', WARNING)
 
 
 def _coco_datasets(dataset: Dataset) -> Iterator[CocoDataset]:
@@ -74,7 +81,7 @@ def _drop_reason(annotation: dict, images: dict, used: set, ann_file: str) -> st
     x, y, width, height = annotation['bbox']
     if not isfinite(x + y + width + height):
         raise ValueError(
-            f'{ann_file}: annotation {annotation["id"]} of image {image["file_name"]} has the box '
+            f'{ann_file}: annotation {annotation["id"]} of image {image.get("file_name", image["id"])} has the box '
             f'{annotation["bbox"]}; correct or remove it'
         )
     if annotation.get('ignore'):

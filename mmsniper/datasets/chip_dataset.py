@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from logging import WARNING
 
 import numpy as np
 from mmdet.datasets import MultiImageMixDataset
 from mmdet.registry import DATASETS as MMDET_DATASETS
+from mmdet.registry import TRANSFORMS
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from ..chips import BoxTable, ChipKey, ChipKind, ChipPlan, ChipPlanner
+from ..chips.compiled import is_cold
 from ..registry import DATASETS
 from .annotations import image_boxes, report_annotation_file
 from .negatives import DatasetNegatives
 from .seeding import seeded
-from .transforms import ChipSampler
 
 
 @DATASETS.register_module()
@@ -29,8 +31,8 @@ class ChipDataset(Dataset):
     Args:
         dataset: An mmdet detection data set or its config; ``RepeatDataset``, ``ClassBalancedDataset`` and
             ``ConcatDataset`` may wrap it. Its own pipeline is not run.
-        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments. Every :class:`ChipSampler` of the pipeline
-            without a planner gets this one, so chip parameters stand once in a config.
+        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments. The pipeline's :class:`ChipSampler` gets this
+            one, so chip parameters stand once in a config.
         pipeline: Transforms: load, ``ChipSampler``, augment, ``PackChipInputs``.
         empty_chips: Random chips per epoch from each image that has no other: no usable ground truth, and no negative
             chip.
@@ -58,21 +60,21 @@ class ChipDataset(Dataset):
         self.dataset = MMDET_DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         if isinstance(self.dataset, MultiImageMixDataset) or not hasattr(self.dataset, 'get_data_info'):
             raise TypeError(
-                f'ChipDataset cannot wrap {type(self.dataset).__name__}: it cuts chips from single annotated images; '
-                'put transforms of several images (Mosaic, MixUp) around ChipDataset, not inside'
+                f'ChipDataset cannot wrap {type(self.dataset).__name__}: it cuts chips from single annotated images, '
+                'and chips of several scales cannot be mixed: leave Mosaic and MixUp out'
             )
         self.dataset.full_init()
         self.planner = ChipPlanner(**planner) if isinstance(planner, dict) else planner
         self.empty_chips = empty_chips
-        self.pipeline = Compose(pipeline)
-        for transform in self.pipeline.transforms:
-            if isinstance(transform, ChipSampler) and transform.planner is None:
-                transform.planner = self.planner
+        self.pipeline = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
         report_annotation_file(self.dataset)
         self.table, img_paths = self._build_table()
         self.negatives = DatasetNegatives(img_paths, self.table.sizes, self.planner, **negatives) if negatives else None
-        self.current_plan = self.plan(epoch=0)
-        self._report()
+        if self.negatives:
+            self.negatives.report()
+        self._current_plan: ChipPlan | None = None
+        self._times_by_number = 0
+        self._reported = False
 
     @property
     def metainfo(self) -> dict:
@@ -82,6 +84,17 @@ class ChipDataset(Dataset):
     def full_init(self) -> None:
         """Nothing left to do; mmengine's runner and wrappers call it."""
 
+    @property
+    def current_plan(self) -> ChipPlan:
+        """The plan that numbers refer to: what :class:`ChipPlanSampler` set last, else the first one of seed 0."""
+        if self._current_plan is None:
+            self._current_plan = self.plan(epoch=0)
+        return self._current_plan
+
+    @current_plan.setter
+    def current_plan(self, plan: ChipPlan) -> None:
+        self._current_plan = plan
+
     def plan(self, epoch: int, seed: int = 0) -> ChipPlan:
         """All chips of one epoch: a pure function of (seed, epoch), the same on every rank and in every run.
 
@@ -89,18 +102,28 @@ class ChipDataset(Dataset):
             epoch: Number of the epoch, from 0.
             seed: Seed of the run.
         """
+        if is_cold() and not self._reported:
+            print_log('ChipDataset: compiling the planner, half a minute, once on this machine', logger='current')
         per_image = self.negatives.per_image if self.negatives else 0
-        return ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, self.negatives, per_image)
+        plan = ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, self.negatives, per_image)
+        if not self._reported:
+            self._report(plan)
+        return plan
 
     def __len__(self) -> int:
         return len(self.current_plan)
 
     def __getitem__(self, key: ChipKey | int) -> dict:
         if not isinstance(key, ChipKey):
+            self._count_number()
             key = self.current_plan.key(key)
         results = self.dataset.get_data_info(key.image_idx)
         results.update(
-            chip=np.array(key.bbox, np.float32), scale_idx=key.scale_idx, chip_scale=key.scale, sample_idx=key.image_idx
+            chip=np.array(key.bbox, np.float32),
+            scale_idx=key.scale_idx,
+            chip_scale=key.scale,
+            chip_planner=self.planner,
+            sample_idx=key.image_idx,
         )
         name = results.get('img_path', f'image {key.image_idx}')
         try:
@@ -117,13 +140,25 @@ class ChipDataset(Dataset):
             )
         return results
 
-    def get_data_info(self, n: int) -> dict:
-        """Annotations of the image that chip n of the current plan is cut from."""
-        return self.dataset.get_data_info(int(self.current_plan.image_idx[n]))
+    def get_data_info(self, key: ChipKey | int) -> dict:
+        """Annotations of the image that a chip, or chip n of the current plan, is cut from."""
+        image_idx = key.image_idx if isinstance(key, ChipKey) else int(self.current_plan.image_idx[key])
+        return self.dataset.get_data_info(image_idx)
 
-    def get_cat_ids(self, n: int) -> list[int]:
-        """Labels in the image that chip n of the current plan is cut from."""
-        return [instance['bbox_label'] for instance in self.get_data_info(n)['instances']]
+    def get_cat_ids(self, key: ChipKey | int) -> list[int]:
+        """Labels in the image that a chip, or chip n of the current plan, is cut from."""
+        return [instance['bbox_label'] for instance in self.get_data_info(key)['instances']]
+
+    def _count_number(self) -> None:
+        """Notice a loader that trains on numbers: it would see the first plan's chips for ever."""
+        self._times_by_number += 1
+        if self._times_by_number == len(self.current_plan) + 1:
+            print_log(
+                'ChipDataset: chips are asked for by number, again and again, so every epoch has the same ones; set '
+                "train_dataloader.sampler=dict(_delete_=True, type='mmsniper.ChipPlanSampler')",
+                logger='current',
+                level=WARNING,
+            )
 
     def _build_table(self) -> tuple[BoxTable, list[str]]:
         if len(self.dataset) == 0:
@@ -147,17 +182,18 @@ class ChipDataset(Dataset):
             )
         return table, img_paths
 
-    def _report(self) -> None:
+    def _report(self, plan: ChipPlan) -> None:
         """Say once what will be learnt from, and what is left out."""
         unusable = unreachable = 0
         for idx in range(len(self.table)):
             boxes, size = self.table.image(idx)
-            missed = int(self.planner.unreachable(boxes, size).sum())
-            unreachable += missed
-            unusable += int((~self.planner.valid(boxes, size).any(0)).sum())
-        chips = self.current_plan.chips
+            valid, planned = self.planner.assign(boxes, size)
+            unusable += int((~valid.any(axis=0)).sum())
+            unreachable += int((valid.any(axis=0) & ~planned.any(axis=0)).sum())
+        self._reported = True
+        chips = plan.chips
         per_scale = np.bincount(chips.scale_idx, minlength=len(self.planner.scales)) / len(self.table)
-        negative = int((self.current_plan.kind == ChipKind.NEGATIVE).sum())
+        negative = int((plan.kind == ChipKind.NEGATIVE).sum())
         empty = int((np.diff(self.table.start) == 0).sum())
         print_log(
             f'ChipDataset: {len(self.table)} images ({empty} without objects), {len(self.table.bboxes)} objects, '
@@ -166,8 +202,6 @@ class ChipDataset(Dataset):
             + (f', {negative / len(self.table):.2f} of them negative' if self.negatives else ''),
             logger='current',
         )
-        if self.negatives:
-            self.negatives.report()
         if unusable:
             print_log(f'ChipDataset: {unusable} objects have a side under 2 px; no chip is planned for them', 'current')
         if unreachable:
@@ -175,5 +209,5 @@ class ChipDataset(Dataset):
                 f'ChipDataset: {unreachable} objects are larger than a chip at every scale and are only seen in parts; '
                 f'add a coarser scale such as ({self.planner.chip_size}, {self.planner.chip_size})',
                 logger='current',
-                level=30,
+                level=WARNING,
             )

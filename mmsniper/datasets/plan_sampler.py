@@ -24,18 +24,23 @@ class ChipPlanSampler(Sampler):
     and are cut or topped up at random.
 
     Args:
-        dataset: A :class:`ChipDataset`, perhaps wrapped.
+        dataset: A :class:`ChipDataset`.
         shuffle: Random order; otherwise image by image.
         seed: Seed of plans and order, the same on all ranks. The runner passes its own.
 
     Raises:
-        TypeError: If there is no ``ChipDataset`` inside ``dataset``.
+        TypeError: If ``dataset`` is anything else.
         ValueError: If the plan has no chip.
     """
 
     def __init__(self, dataset: Dataset, shuffle: bool = True, seed: int | None = None) -> None:
+        if not isinstance(dataset, ChipDataset):
+            raise TypeError(
+                f'ChipPlanSampler needs a ChipDataset, but the loader has {type(dataset).__name__}; put what '
+                'repeats or joins data sets inside ChipDataset(dataset=...), not around it'
+            )
         self.rank, self.world_size = get_dist_info()
-        self.dataset = _chip_dataset(dataset)
+        self.dataset = dataset
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = -1
@@ -74,12 +79,3 @@ class ChipPlanSampler(Sampler):
 
     def __len__(self) -> int:
         return self.num_samples
-
-
-def _chip_dataset(dataset: Dataset) -> ChipDataset:
-    inner = dataset
-    while not isinstance(inner, ChipDataset):
-        inner = getattr(inner, 'dataset', None) or getattr(inner, '_dataset', None)
-        if inner is None:
-            raise TypeError(f'ChipPlanSampler needs a ChipDataset, but the loader has {type(dataset).__name__}')
-    return inner

@@ -83,7 +83,8 @@ class ValidRangeRoIAssigner(_ChipAssigner):
     """For RoI heads: every object labels proposals, valid or not; proposals with a size out of the range are left out.
 
     Proposals on a valid object that is itself out of the range (no chip of its own scale can hold it) stay. Where no
-    proposal would be left at all, the background among those out of the range stays, so that every chip has a loss.
+    proposal would be left at all, the background among those out of the range stays, so that a chip has a loss unless
+    all of it lies in ignored regions.
 
     Args:
         *args: As for ``MaxIoUAssigner``.

@@ -63,7 +63,7 @@ def test_wrappers_inside_keep_working(write_coco, some_images, planner_cfg, pipe
         [dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical', 'diagonal'])],
         [dict(type='RandomCrop', crop_size=(100, 100), allow_negative_crop=True), dict(type='Pad', size=(128, 128))],
         [dict(type='FilterAnnotations', min_gt_bbox_wh=(10, 10), keep_empty=False)],
-        [dict(type='RandomAffine', max_rotate_degree=10)],
+        [dict(type='RandomAffine', max_rotate_degree=10, scaling_ratio_range=(1, 1), max_shear_degree=0)],
         [dict(type='RandomErasing', n_patches=2, ratio=0.2)],
     ],
     ids=lambda steps: steps[0]['type'],
@@ -76,11 +76,23 @@ def test_augmentations_behind_the_chip_keep_flags_in_step(write_coco, some_image
         *augment,
         dict(type='mmsniper.PackChipInputs'),
     ]
-    dataset = ChipDataset(write_coco(some_images), planner_cfg, steps)
+    classes = tuple('abcdefgh')
+    for _, _, annotations in some_images:
+        for i, annotation in enumerate(annotations):
+            annotation['category_id'] = 3 + i
+    cfg = write_coco(some_images, classes=classes)
+    dataset = ChipDataset(cfg, planner_cfg, steps)
+    plain = ChipDataset(cfg, planner_cfg, [*steps[:3], steps[-1]])
     for n in range(len(dataset)):
         packed = dataset[n]
         truth = packed['data_samples'].gt_instances
         assert len(truth.valid) == len(truth.bboxes) == len(truth.labels)
+        # Each image's objects have labels of their own, so flags that change places would show.
+        whole = ChipDataset.__getitem__(plain, dataset.current_plan.key(n))['data_samples'].gt_instances
+        flags = dict(zip(whole.labels.tolist(), whole.valid.tolist(), strict=True))
+        assert all(
+            flags[label] == valid for label, valid in zip(truth.labels.tolist(), truth.valid.tolist(), strict=True)
+        )
         assert tuple(packed['inputs'].shape[1:]) == (128, 128)
 
 
@@ -99,12 +111,35 @@ def test_augmentation_depends_on_the_key_alone(write_coco, some_images, planner_
     assert (dataset[key._replace(seed=other.seed)]['inputs'] != first).any()
 
 
-def test_chip_parameters_stand_once(write_coco, some_images, planner_cfg, pipeline):
-    dataset = ChipDataset(write_coco(some_images), planner_cfg, pipeline)
-    assert dataset.pipeline.transforms[2].planner is dataset.planner
+def test_a_second_planner_is_refused(write_coco, some_images, planner_cfg, pipeline):
     pipeline[2]['planner'] = {**planner_cfg, 'chip_size': 64}
-    own = ChipDataset(write_coco(some_images, 'b'), planner_cfg, pipeline)
-    assert own.pipeline.transforms[2].planner.chip_size == 64
+    with pytest.raises(RuntimeError, match="where the data set's counts"):
+        ChipDataset(write_coco(some_images), planner_cfg, pipeline)[0]
+
+
+def test_the_planner_reaches_nested_transforms(write_coco, some_images, planner_cfg, pipeline):
+    pipeline[2] = dict(type='RandomApply', transforms=[pipeline[2]], prob=1.0)
+    assert ChipDataset(write_coco(some_images), planner_cfg, pipeline)[0]['inputs'].shape == (3, 128, 128)
+
+
+def test_every_planned_object_is_valid_in_its_chip_on_the_borders_of_touching_ranges(write_coco, pipeline):
+    planner = dict(scales=[2.0, (128, 128)], valid_ranges=[(None, 40), (40, None)], chip_size=128, stride=16)
+    corners = np.random.default_rng(0).uniform(0, [260, 160], (60, 2)).round(2)
+    images = [(300, 200, [dict(bbox=[*corner, 40, 40])]) for corner in corners.tolist()]
+    dataset = ChipDataset(write_coco(images), planner, pipeline)
+    taught = {}
+    for n in range(len(dataset)):
+        sample = dataset[n]['data_samples']
+        taught[sample.img_id] = taught.get(sample.img_id, False) or bool(sample.gt_instances.valid.any())
+    assert len(taught) == 60
+    assert all(taught.values())
+
+
+def test_training_by_number_is_noticed(chip_dataset, messages):
+    for _ in range(3):
+        for n in range(len(chip_dataset)):
+            chip_dataset[n]
+    assert sum('every epoch has the same ones; set train_dataloader.sampler' in line for line in messages()) == 1
 
 
 def test_what_is_learnt_and_left_out_is_said_once(write_coco, planner_cfg, pipeline, messages):
@@ -126,9 +161,16 @@ def test_what_is_learnt_and_left_out_is_said_once(write_coco, planner_cfg, pipel
         assert sum(part in line for line in text) == 1, (part, text)
 
 
+def test_filtered_images_are_reported(write_coco, some_images, planner_cfg, pipeline, messages):
+    ChipDataset(
+        dict(write_coco(some_images), filter_cfg=dict(filter_empty_gt=True, min_size=32)), planner_cfg, pipeline
+    )
+    assert any('1 images left out by filter_cfg or indices' in line for line in messages())
+
+
 def test_objects_larger_than_any_chip_are_reported_with_the_remedy(write_coco, pipeline, messages):
     planner = dict(scales=[1.0], valid_ranges=[(None, None)], chip_size=128, stride=16)
-    ChipDataset(write_coco([(400, 400, [dict(bbox=[5, 5, 300, 300])])]), planner, pipeline)
+    ChipDataset(write_coco([(400, 400, [dict(bbox=[5, 5, 300, 300])])]), planner, pipeline, empty_chips=1).plan(0)
     assert any(
         '1 objects are larger than a chip' in m and 'add a coarser scale such as (128, 128)' in m for m in messages()
     )
@@ -196,5 +238,6 @@ def test_bad_arguments(write_coco, planner_cfg, pipeline):
 def test_browsing_tools_find_what_they_expect(chip_dataset):
     chip_dataset.full_init()
     assert chip_dataset.get_data_info(0)['img_path'].endswith('0.png')
+    assert chip_dataset.get_data_info(chip_dataset.current_plan.key(0)) == chip_dataset.get_data_info(0)
     assert set(chip_dataset.get_cat_ids(0)) <= {0, 1}
     assert isinstance(chip_dataset.pipeline, Compose)

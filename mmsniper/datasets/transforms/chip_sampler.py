@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
+from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, get_box_tensor
 
 from ...chips import ChipPlanner, clip_boxes, to_chip, visible_fraction
 from ...registry import TRANSFORMS
@@ -34,7 +34,8 @@ class ChipSampler(BaseTransform):
     chip pixels), scale_factor ((zoom_x, zoom_y)), keep_ratio
 
     Args:
-        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments. ``ChipDataset`` hands its own over.
+        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments; left out inside ``ChipDataset``, which hands
+            its own over.
         min_visible: Least share of a valid object's area that must lie inside the chip.
         min_side: Invalid objects whose part inside has a side under this, in chip pixels, become ignored regions.
         pad_val: Colour (in the image's channel order) right of and below a chip that is smaller than ``chip_size``.
@@ -43,8 +44,8 @@ class ChipSampler(BaseTransform):
         interpolation: As in mmdet's ``Resize``.
 
     Raises:
-        ValueError: If an argument is out of bounds; on a call, if there is no planner, or the image differs in size
-            from what the annotation says.
+        ValueError: If an argument is out of bounds; on a call, if there is no planner or two, or the image is not as
+            large as its annotation says.
     """
 
     def __init__(
@@ -69,17 +70,16 @@ class ChipSampler(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Cut the chip; see the class for the keys."""
-        if self.planner is None:
-            raise ValueError('ChipSampler has no planner: use it inside ChipDataset, or write ChipSampler(planner=...)')
+        planner = self._planner(results)
         _check_size(results)
         if 'chip' not in results:
-            self._draw_chip(results)
+            _draw_chip(results, planner)
         x1, y1, x2, y2 = window = np.asarray(results['chip'], np.float32).astype(int)
-        zoom, size = results['chip_scale'], self.planner.chip_size
+        zoom, size = results['chip_scale'], planner.chip_size
         extent = np.minimum(np.rint(np.array([x2 - x1, y2 - y1]) * zoom).astype(int).clip(1), size)
         zooms = extent / (x2 - x1, y2 - y1)
 
-        self._transform_instances(results, window, zooms)
+        self._transform_instances(results, planner, window, extent)
         crop = results['img'][y1:y2, x1:x2]
         chip = mmcv.imresize(crop, tuple(extent.tolist()), interpolation=self.interpolation)
         results['img'] = mmcv.impad(
@@ -88,7 +88,8 @@ class ChipSampler(BaseTransform):
         if results.get('gt_seg_map') is not None:
             seg = mmcv.imresize(results['gt_seg_map'][y1:y2, x1:x2], tuple(extent.tolist()), interpolation='nearest')
             results['gt_seg_map'] = mmcv.impad(seg, shape=(size, size), pad_val=self.seg_pad_val)
-        low, high = self.planner.valid_ranges[results['scale_idx']] * zoom
+        low, high = planner.valid_ranges[results['scale_idx']] * zoom
+        results.pop('homography_matrix', None)  # PackChipInputs looks at what happens from here on
         results.update(
             chip=window.astype(np.float32),
             valid_range=(float(low), float(high)),
@@ -98,18 +99,26 @@ class ChipSampler(BaseTransform):
         )
         return results
 
-    def _transform_instances(self, results: dict, window: np.ndarray, zooms: np.ndarray) -> None:
+    def _planner(self, results: dict) -> ChipPlanner:
+        given = results.pop('chip_planner', None)
+        if given is not None and self.planner is not None:
+            raise ValueError("ChipSampler has a planner inside ChipDataset, where the data set's counts: leave it out")
+        if given is None and self.planner is None:
+            raise ValueError('ChipSampler has no planner: use it inside ChipDataset, or write ChipSampler(planner=...)')
+        return given or self.planner
+
+    def _transform_instances(self, results: dict, planner: ChipPlanner, window: np.ndarray, extent: np.ndarray) -> None:
         if 'gt_bboxes' not in results:
             return
-        bboxes = get_box_tensor(results['gt_bboxes']) if not isinstance(results['gt_bboxes'], np.ndarray) else None
-        bboxes = (results['gt_bboxes'] if bboxes is None else bboxes.numpy()).astype(np.float64).reshape(-1, 4)
+        zooms = extent / (window[2:] - window[:2])
+        bboxes = _as_array(results['gt_bboxes']).astype(np.float64).reshape(-1, 4)
         image_size = (results['width'], results['height'])
         inside = clip_boxes(bboxes, window)
         kept = np.flatnonzero((inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1]))
 
         # Validity is of the whole object: clipped to the image, not to the chip.
         in_image = clip_boxes(bboxes, (0, 0, *image_size))
-        valid = self.planner.valid(in_image, image_size)[results['scale_idx']]
+        valid = planner.valid(in_image, image_size)[results['scale_idx']]
         valid &= visible_fraction(in_image, window) >= self.min_visible
         chip_bboxes = to_chip(inside, window, zooms)
         sliver = (chip_bboxes[:, 2:] - chip_bboxes[:, :2]).min(axis=1, initial=np.inf) < self.min_side
@@ -123,21 +132,8 @@ class ChipSampler(BaseTransform):
         if 'gt_bboxes_labels' in results:
             results['gt_bboxes_labels'] = results['gt_bboxes_labels'][kept]
         if results.get('gt_masks') is not None:
-            extent = np.rint((window[2:] - window[:2]) * zooms).astype(int).tolist()
-            masks = results['gt_masks'][kept].crop(window).resize((extent[1], extent[0]))
-            results['gt_masks'] = masks.pad((self.planner.chip_size,) * 2, pad_val=0)
-
-    def _draw_chip(self, results: dict) -> None:
-        image_size = (results['width'], results['height'])
-        rng = np.random.default_rng(np.random.randint(2**31, size=2))
-        bboxes = results.get('gt_bboxes', np.zeros((0, 4)))
-        bboxes = np.asarray(bboxes if isinstance(bboxes, np.ndarray) else get_box_tensor(bboxes))
-        crowd = np.asarray(results.get('gt_ignore_flags', np.zeros(len(bboxes)))) == IGNORED
-        chips = self.planner.positive(bboxes[~crowd], image_size, rng)
-        if not len(chips):
-            chips = self.planner.random(image_size, 1, rng)
-        n = rng.integers(len(chips))
-        results.update(chip=chips.bboxes[n], scale_idx=int(chips.scale_idx[n]), chip_scale=float(chips.scale[n]))
+            masks = results['gt_masks'][kept].crop(window).resize(extent[::-1].tolist())
+            results['gt_masks'] = masks.pad((planner.chip_size,) * 2, pad_val=0)
 
     def __repr__(self) -> str:
         return (
@@ -146,7 +142,25 @@ class ChipSampler(BaseTransform):
         )
 
 
+def _draw_chip(results: dict, planner: ChipPlanner) -> None:
+    image_size = (results['width'], results['height'])
+    rng = np.random.default_rng(np.random.randint(2**31, size=2))
+    bboxes = _as_array(results.get('gt_bboxes', np.zeros((0, 4))))
+    crowd = np.asarray(results.get('gt_ignore_flags', np.zeros(len(bboxes)))) == IGNORED
+    chips = planner.positive(bboxes[~crowd], image_size, rng)
+    if not len(chips):
+        chips = planner.random(image_size, 1, rng)
+    n = rng.integers(len(chips))
+    results.update(chip=chips.bboxes[n], scale_idx=int(chips.scale_idx[n]), chip_scale=float(chips.scale[n]))
+
+
+def _as_array(bboxes: BaseBoxes | np.ndarray) -> np.ndarray:
+    return bboxes if isinstance(bboxes, np.ndarray) else get_box_tensor(bboxes).numpy()
+
+
 def _check_size(results: dict) -> None:
+    if 'scale_factor' in results:
+        raise ValueError('ChipSampler must run before Resize: it cuts from the original image, and zooms by itself')
     height, width = results['img'].shape[:2]
     said = results.setdefault('width', width), results.setdefault('height', height)
     if said != (width, height):

@@ -25,7 +25,7 @@ class PackChipInputs(PackDetInputs):
         meta_keys: What the metainfo keeps besides.
 
     Raises:
-        ValueError: On a call, if no ``ChipSampler`` ran before it.
+        ValueError: On a call, if no ``ChipSampler`` ran before it, or a transform between them zoomed the chip.
     """
 
     mapping_table = {**PackDetInputs.mapping_table, 'gt_valid': 'valid'}
@@ -37,6 +37,13 @@ class PackChipInputs(PackDetInputs):
         """Pack; see the class."""
         if 'valid_range' not in results:
             raise ValueError('PackChipInputs needs a chip: put ChipSampler before it in the pipeline')
+        # Transforms that move pixels record how; whatever zooms leaves objects of other sizes than their range says.
+        zoom = abs(np.linalg.det(results.get('homography_matrix', np.eye(3))[:2, :2]))
+        if abs(zoom - 1) > 1e-3:
+            raise ValueError(
+                f'a transform behind ChipSampler zooms the chip (by {zoom**0.5:.3g}), so the valid range no longer '
+                "fits: take out Resize or RandomAffine's scaling, and set the planner's scales instead"
+            )
         flags = np.asarray(results.get('gt_ignore_flags', np.zeros(len(results.get('gt_bboxes', ())))))
         # mmdet packs flags 0 and 1 only; invalid objects go with the ground truth.
         results = {**results, 'gt_valid': flags == VALID, 'gt_ignore_flags': np.where(flags == INVALID, VALID, flags)}

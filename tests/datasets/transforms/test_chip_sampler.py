@@ -186,6 +186,11 @@ def test_bad_input_is_named():
         ChipSampler(PLANNER)(wrong)
 
 
+def test_a_resized_image_is_no_wrong_annotation():
+    with pytest.raises(ValueError, match='before Resize'):
+        ChipSampler(PLANNER)(loaded([], chip=(0, 0, 64, 64)) | dict(scale_factor=(2.0, 2.0)))
+
+
 def test_repr_shows_the_recipe():
     assert 'min_visible=0.5' in repr(ChipSampler(PLANNER))
     assert 'chip_size=128' in repr(ChipSampler(PLANNER))

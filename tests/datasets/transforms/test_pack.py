@@ -51,6 +51,12 @@ def test_without_annotations_there_is_an_empty_ground_truth():
     assert len(PackChipInputs()(results)['data_samples'].gt_instances.valid) == 0
 
 
+def test_a_chip_that_was_zoomed_again_is_refused():
+    with pytest.raises(ValueError, match=r'zooms the chip \(by 2\)'):
+        PackChipInputs()(chip([0]) | dict(homography_matrix=np.diag([2.0, 2, 1])))
+    PackChipInputs()(chip([0]) | dict(homography_matrix=np.diag([-1.0, 1, 1])))  # a flip is none
+
+
 def test_it_wants_a_chip():
     results = chip([0])
     del results['valid_range']

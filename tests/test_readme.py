@@ -1,0 +1,38 @@
+import re
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / 'README.md').read_text()
+BLOCKS = re.findall(r'```python\n(.*?)```', README, re.S)
+
+
+def test_the_ten_lines_are_a_config(tmp_path):
+    text = next(block for block in BLOCKS if block.startswith('_base_'))
+    assert len(text.strip().splitlines()) <= 10
+    path = tmp_path / 'my_config.py'
+    path.write_text(text.replace("'configs/", f"'{ROOT}/configs/"))
+    cfg = Config.fromfile(path)
+    chips = cfg.train_dataloader.dataset
+    assert chips.type == 'mmsniper.ChipDataset'
+    assert chips.planner.chip_size == 512
+    assert chips.dataset.data_root == 'data/bccd/'
+    assert chips.dataset.metainfo.classes == cfg.test_dataloader.dataset.metainfo.classes == ('WBC', 'RBC', 'Platelets')
+    assert cfg.model.roi_head.bbox_head.num_classes == 3
+
+
+def test_the_planner_example_gives_what_it_says():
+    names = {}
+    exec(next(block for block in BLOCKS if 'ChipPlanner' in block), names)
+    chips = names['chips']
+    assert chips.bboxes.shape == (2, 4)
+    assert chips.scale_idx.tolist() == [0, 2]
+    np.testing.assert_allclose(chips.scale, [2.994, 0.8], atol=5e-4)
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / 'README.md', *ROOT.glob('configs/*/README.md')]:
+        for target in re.findall(r'\]\(([^)#]+)\)', page.read_text()):
+            assert target.startswith('http') or (page.parent / target).exists(), f'{page}: {target}'

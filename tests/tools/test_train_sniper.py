@@ -1,0 +1,72 @@
+"""The recipe end to end on a handful of images, stopped and called again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(write_coco, some_images, planner_cfg, tmp_path):
+    """A config of a user's own, inheriting the demo's with negative chips."""
+    data = write_coco(some_images)
+    ann_file = data['data_root'] + data['ann_file']
+    data = {key: value for key, value in data.items() if key != 'type'}
+    loader = dict(num_workers=0, persistent_workers=False)
+    cfg = Config.fromfile(ROOT / 'configs/demo/sniper_tiny_neg_shapes.py')
+    cfg.merge_from_dict(
+        dict(
+            train_dataloader=dict(**loader, batch_size=4, dataset=dict(planner=planner_cfg, dataset=data)),
+            val_dataloader=dict(**loader, dataset=data),
+            test_dataloader=dict(**loader, dataset=data),
+            val_evaluator=dict(ann_file=ann_file),
+            test_evaluator=dict(ann_file=ann_file),
+            model=dict(roi_head=dict(bbox_head=dict(num_classes=2))),
+            train_cfg=dict(max_epochs=1, val_begin=9),
+        )
+    )
+    path = tmp_path / 'mine.py'
+    cfg.dump(path)
+    return path
+
+
+def recipe(config, *options):
+    command = [sys.executable, ROOT / 'tools/train_sniper.py', config, '--work-dir', config.parent / 'work', *options]
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=config.parent, env=env)
+
+
+def test_the_recipe_runs_once_and_only_what_changed_again(config):
+    done = recipe(config)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    work = config.parent / 'work'
+    assert (work / 'negative_chips.npz').exists()
+    assert (work / 'rpn/epoch_2.pth').exists()
+    assert (work / 'epoch_1.pth').exists()
+    assert 'bbox_mAP' in done.stdout
+    stages = json.loads((work / 'stages.json').read_text())
+    assert [stages[name]['done'] for name in ('rpn', 'mine', 'detector', 'test')] == [True] * 4
+
+    again = recipe(config)
+    assert again.stdout.count('done before') == 4
+
+    stages['detector']['done'] = False  # as after a kill
+    (work / 'stages.json').write_text(json.dumps(stages))
+    resumed = recipe(config)
+    assert resumed.stdout.count('done before') == 3
+    assert 'resumed epoch: 1' in resumed.stdout + resumed.stderr
+
+    changed = recipe(config, '--cfg-options', 'train_dataloader.dataset.negatives.per_image=1')
+    assert changed.stdout.count('done before') == 2, 'RPN and mining stand, detector and test are made anew'
+
+
+def test_a_config_without_negatives_is_refused(config):
+    refused = recipe(ROOT / 'configs/demo/sniper_tiny_shapes.py', '--work-dir', config.parent / 'other')
+    assert refused.returncode == 1
+    assert 'the recipe needs rpn_config' in refused.stderr
