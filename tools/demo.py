@@ -70,8 +70,8 @@ def stage(title: str, script: str, *arguments: object) -> float:
     """
     print(f'\n=== {title}', flush=True)
     start = time.perf_counter()
-    # Threads that wait give their core back; else a second busy program slows training several times.
-    env = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}
+    # A network this small gains little from more threads, and loses much where another program is busy.
+    env = {'OMP_NUM_THREADS': '1', **os.environ}
     code = subprocess.run([sys.executable, str(TOOLS / script), *map(str, arguments)], env=env).returncode
     if code:
         raise SystemExit(f'{script} failed with exit code {code}')

@@ -2,8 +2,8 @@
 
     python tools/train_sniper.py CONFIG [--work-dir D] [--launcher pytorch --gpus 8] [--amp] [--cfg-options ...]
 
-CONFIG is a detector's with `rpn_config` (a file beside it) and `negatives`; the RPN learns from the same data and chips.
-What a stage has finished is not done again; a stage that was stopped goes on, unless its settings have changed since.
+CONFIG is a detector's with `rpn_config` (a file beside it) and `negatives`; the RPN learns from the same data and
+chips. What a stage has finished is not done again; one that was stopped goes on, unless its settings have changed.
 Any other way to start processes: --prefix 'srun -p gpu -n 8' --launcher slurm.
 """
 
@@ -11,7 +11,6 @@ import argparse
 import copy
 import hashlib
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -72,6 +71,7 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     rpn = Config.fromfile(beside if beside.exists() else find_config(cfg.rpn_config))
     rpn.train_dataloader = copy.deepcopy(cfg.train_dataloader)
     chip_dataset(rpn).pop('negatives')
+    rpn.update(val_cfg=None, val_dataloader=None, val_evaluator=None)  # nothing to validate: it is weak on purpose
     for key in ('randomness', 'env_cfg', 'default_hooks'):
         if key in cfg:
             rpn[key] = copy.deepcopy(cfg[key])
@@ -145,7 +145,9 @@ class Recipe:
         if config is None:
             return
         checkpoint = (trained / 'last_checkpoint').read_text().strip()
-        self._run(name, 'test.py', config, checkpoint, '--work-dir', self.work_dir / ('test' if name == 'test' else name))
+        self._run(
+            name, 'test.py', config, checkpoint, '--work-dir', self.work_dir / ('test' if name == 'test' else name)
+        )
 
     def _begin(self, title: str, name: str, cfg: Config, output: Path) -> tuple[Path | None, bool]:
         """The stage's config written, None if all is done already; and whether an unfinished run has the settings."""
@@ -166,8 +168,7 @@ class Recipe:
     def _run(self, name: str, script: str, *arguments: object) -> None:
         start = time.perf_counter()
         command = [*self.prefix, *self.python, str(TOOLS / script), *map(str, arguments), '--launcher', self.launcher]
-        # Threads that wait give their core back; else a second busy program slows a CPU's training several times.
-        code = subprocess.run(command, env={'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}).returncode
+        code = subprocess.run(command).returncode
         if code:
             raise SystemExit(f'{script} failed with exit code {code}; the same command goes on from here')
         seconds = time.perf_counter() - start
