@@ -120,7 +120,7 @@ def greedy_cover(
     gains = np.empty(len(order), np.int64)
     n_chosen = 0
     for level in range(len(order), least - 1, -1):
-        for window in _in_tie_order(head[level], follower, seed):
+        for window in _in_tie_order(level, head, follower, counts, seed):
             if counts[window] < level:
                 follower[window] = head[counts[window]]
                 head[counts[window]] = window
@@ -147,15 +147,26 @@ def _add_rectangle(
 
 
 @compiled
-def _in_tie_order(window: int, follower: NDArray, seed: int) -> NDArray[np.int64]:
-    """The windows of one list, in the order in which ties are broken."""
-    n, walker = 0, window
-    while walker >= 0:
-        n, walker = n + 1, follower[walker]
-    windows = np.empty(n, np.int64)
+def _in_tie_order(level: int, head: NDArray, follower: NDArray, counts: NDArray, seed: int) -> NDArray[np.int64]:
+    """The windows of one list in the order in which ties are broken; those that have fallen already move on."""
+    n, window = 0, head[level]
+    while window >= 0:
+        n, window = n + (counts[window] == level), follower[window]
     keys = np.empty(n, np.int64)
-    for k in range(n):
-        windows[k] = window
-        keys[k] = window if seed == ROW_MAJOR else mix(seed, window)
-        window = follower[window]
-    return windows[np.argsort(keys)]
+    mask = 1
+    while mask < len(counts):
+        mask *= 2
+    mask -= 1
+    n, window = 0, head[level]
+    while window >= 0:
+        after = follower[window]
+        if counts[window] == level:
+            # Random high bits, the window itself in the low ones: one plain sort, and no second array.
+            keys[n] = window if seed == ROW_MAJOR else (mix(seed, window) & ~mask) | window
+            n += 1
+        else:
+            follower[window] = head[counts[window]]
+            head[counts[window]] = window
+        window = after
+    keys.sort()
+    return keys & mask
