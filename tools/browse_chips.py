@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import mmcv
 import numpy as np
+from chip_config import chip_dataset_cfg
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 def build_chip_dataset(cfg: Config, **changes: object) -> ChipDataset:
-    """The ChipDataset of a config's training loader, whatever is wrapped around it.
+    """Build the ChipDataset of a config's training loader.
 
     Args:
         cfg: A training config.
@@ -64,12 +65,7 @@ def build_chip_dataset(cfg: Config, **changes: object) -> ChipDataset:
     Raises:
         SystemExit: If there is none.
     """
-    dataset_cfg = cfg.train_dataloader.dataset
-    while dataset_cfg.get('type') != 'mmsniper.ChipDataset':
-        if 'dataset' not in dataset_cfg:
-            raise SystemExit(f'{cfg.filename}: train_dataloader.dataset holds no mmsniper.ChipDataset')
-        dataset_cfg = dataset_cfg.dataset
-    return DATASETS.build({**dataset_cfg, **changes})
+    return DATASETS.build({**chip_dataset_cfg(cfg), **changes})
 
 
 def draw_image(dataset: ChipDataset, info: dict, keys: list) -> np.ndarray:

@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from chip_config import chip_dataset_cfg
 from mmengine.config import Config, ConfigDict, DictAction
 
 TOOLS = Path(__file__).resolve().parent
@@ -58,19 +59,19 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     Raises:
         SystemExit: If the config is not one of a detector with negative chips.
     """
-    chips = chip_dataset(cfg)
+    chips = chip_dataset_cfg(cfg)
     if not cfg.get('rpn_config') or not chips.get('negatives'):
         raise SystemExit(
             f'{cfg.filename}: the recipe needs rpn_config (a file beside the config) and, in the ChipDataset, '
             'negatives=dict(per_image=2); or train without negative chips: tools/train.py'
         )
     detector = copy.deepcopy(cfg)
-    chip_dataset(detector).negatives.ann_file = str(negatives)
+    chip_dataset_cfg(detector).negatives.ann_file = str(negatives)
 
     beside = Path(cfg.filename).parent / cfg.rpn_config
     rpn = Config.fromfile(beside if beside.exists() else find_config(cfg.rpn_config))
     rpn.train_dataloader = copy.deepcopy(cfg.train_dataloader)
-    chip_dataset(rpn).pop('negatives')
+    chip_dataset_cfg(rpn).pop('negatives')
     rpn.update(val_cfg=None, val_dataloader=None, val_evaluator=None)  # nothing to validate: it is weak on purpose
     for key in ('randomness', 'env_cfg', 'default_hooks'):
         if key in cfg:
@@ -86,16 +87,6 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     mine.test_evaluator.update(planner=chips.planner, out_file=str(negatives))
     mine.model = dict(**mine.tta_model, module=mine.model)
     return rpn, mine, detector
-
-
-def chip_dataset(cfg: Config) -> ConfigDict:
-    """The ChipDataset of a config's training loader, whatever is wrapped around it."""
-    dataset = cfg.train_dataloader.dataset
-    while dataset.type != 'mmsniper.ChipDataset':
-        if 'dataset' not in dataset:
-            raise SystemExit(f'{cfg.filename}: train_dataloader.dataset holds no mmsniper.ChipDataset')
-        dataset = dataset.dataset
-    return dataset
 
 
 def leaf_datasets(dataset: ConfigDict) -> list[ConfigDict]:
