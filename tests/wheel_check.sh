@@ -71,4 +71,7 @@ quietly mim train mmsniper "$config" --gpus 0 --work-dir run --cfg-options "${sm
 echo '== mim test'
 quietly mim test mmsniper "$config" -C run/epoch_1.pth --gpus 0 --work-dir run --cfg-options "${small[@]}"
 grep 'bbox_mAP' "$work/log" | tail -n 1
+echo '== mim run: the recipe with negative chips'
+quietly mim run mmsniper train_sniper sniper_tiny_neg_shapes.py --work-dir recipe --cfg-options "${small[@]}"
+test "$(grep -c '"done": true' recipe/stages.json)" = 4
 echo 'the wheel works'

@@ -17,12 +17,12 @@ import mmengine
 import numpy as np
 from browse_chips import build_chip_dataset
 from mmengine.config import Config, DictAction
-from mmengine.fileio import load
 from mmengine.registry import init_default_scope
+from proposals import DumpedProposals, miner_setting
 from tqdm import tqdm
 
 from mmsniper import __version__
-from mmsniper.chips import NegativePool, image_key
+from mmsniper.chips import NegativePool
 from mmsniper.datasets import ChipDataset
 
 BINS = (0, 1, 2, 3, 5, 9, 17, 33)
@@ -50,80 +50,43 @@ def main() -> None:
     if isinstance(min_proposals, list) and len(min_proposals) == 1:
         min_proposals = min_proposals[0]
     max_proposals = args.max_proposals or miner_setting(cfg, 'max_proposals')
-    proposals = load(args.proposals)
-    if not isinstance(proposals, dict):
-        parser.error(f'{args.proposals} holds a {type(proposals).__name__}, not a dict of proposals by image')
+    proposals = DumpedProposals(args.proposals, max_proposals)
     # Negative chips that the config names may be the very file that is to be written.
     dataset = build_chip_dataset(cfg, negatives=None)
 
-    missing: list[str] = []
-    images = tqdm(mine(dataset, proposals, min_proposals, max_proposals, missing), 'mining', len(dataset.table))
+    images = tqdm(mine(dataset, proposals, min_proposals), 'mining', len(dataset.table))
     versions = dict(mmsniper=__version__, mmdet=mmdet.__version__, mmengine=mmengine.__version__)
     about = dict(classes=list(dataset.metainfo.get('classes', ())))
     try:
         pool = NegativePool.build(dataset.planner, min_proposals, images, about, versions)
     except ValueError as error:
         raise SystemExit(f'error: {error}') from error
-    if not len(pool):
-        raise SystemExit(
-            f'error: none of the {len(dataset.table)} images is in {args.proposals}, the first one as {missing[0]!r}; '
-            f'it has {", ".join(map(repr, list(proposals)[:3]))} ...: run DumpProposals on the training images'
-        )
+    proposals.check_found(len(dataset.table))
     pool.save(args.out)
-    report(pool, missing, len(proposals))
+    report(pool, proposals.missing, len(proposals.entries))
     print(f'{args.out}: {args.out.stat().st_size / 1000:.1f} kB')
 
 
-def miner_setting(cfg: Config, name: str) -> int | list[int] | None:
-    """A setting of the NegativeChipMiner among a config's evaluators, None if there is none."""
-    for key in ('test_evaluator', 'val_evaluator'):
-        evaluators = cfg.get(key) or []
-        for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-            if str(evaluator.get('type')).endswith('NegativeChipMiner') and evaluator.get(name) is not None:
-                return evaluator[name]
-    return None
-
-
 def mine(
-    dataset: ChipDataset, proposals: dict, min_proposals: int | list[int], max_proposals: int | None, missing: list[str]
+    dataset: ChipDataset, proposals: DumpedProposals, min_proposals: int | list[int]
 ) -> Iterator[tuple[str, tuple[int, int], np.ndarray, np.ndarray]]:
-    """Per image of the data set what NegativePool.build wants; images without proposals go to `missing`.
+    """Per image of the data set what NegativePool.build wants; images without proposals are left out.
 
     Raises:
         ValueError: If an image's proposals are malformed; names the image.
     """
     for idx in range(len(dataset.table)):
-        path = dataset.dataset.get_data_info(idx)['img_path']
+        info = dataset.dataset.get_data_info(idx)
         boxes, size = dataset.table.image(idx)
-        if image_key(path) not in proposals:
-            missing.append(image_key(path))
-            continue
         try:
-            best = best_boxes(proposals[image_key(path)], max_proposals)
+            best = proposals(info)
+            if best is None:
+                continue
             positives = dataset.planner.positive(boxes, size)
             chips = dataset.planner.negative(best, size, positives, min_proposals)
         except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
-        yield path, size, chips.bboxes.astype(np.uint32), chips.scale_idx.astype(np.uint8)
-
-
-def best_boxes(entry: object, max_proposals: int | None) -> np.ndarray:
-    """(P, 4) boxes of one image, the best `max_proposals` if it is given.
-
-    Raises:
-        ValueError: If the boxes have no scores to choose by.
-    """
-    if isinstance(entry, (np.ndarray, list)):
-        table = np.asarray(entry, np.float64)
-        table = table if table.size else np.zeros((0, 5))
-        bboxes, scores = (table[:, :4].copy(), table[:, 4]) if table.shape[-1] == 5 else (table, None)
-    else:
-        bboxes, scores = np.asarray(entry['bboxes']), entry.get('scores')
-    if max_proposals is None:
-        return bboxes
-    if scores is None:
-        raise ValueError('its proposals have no scores, so the best cannot be chosen; leave out --max-proposals')
-    return bboxes[np.argsort(-np.asarray(scores), kind='stable')[:max_proposals]]
+            raise ValueError(f'{info["img_path"]}: {error}') from error
+        yield info['img_path'], size, chips.bboxes.astype(np.uint32), chips.scale_idx.astype(np.uint8)
 
 
 def report(pool: NegativePool, missing: list[str], n_entries: int) -> None:

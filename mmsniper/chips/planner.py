@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .cover import ROW_MAJOR
 from .geometry import as_boxes, clip_boxes
 from .scales import Scale, assign_scales, check_scales, check_valid_ranges, windows_at_scales
-from .selection import negative_chips, positive_chips
+from .selection import negative_chips, positive_chips, uncovered_proposals
 
 ImageSize = tuple[int, int]
 
@@ -110,8 +110,7 @@ class ChipPlanner:
     ) -> Chips:
         """Chips full of proposals that no positive chip covers: hard background, mostly (sec. 3.3).
 
-        At each scale count the proposals with a size in its valid range, sides of at least 2 px and a chip that holds
-        them, unless half of their area or more lies in one positive chip of that scale.
+        At each scale the proposals count that :meth:`uncovered` names.
 
         Args:
             proposals: (P, 4) xyxy, image frame: what a briefly trained RPN takes for objects.
@@ -131,6 +130,24 @@ class ChipPlanner:
         least = check_min_proposals(min_proposals, len(self.scales))
         chips = as_boxes(positives.bboxes), positives.scale_idx
         return Chips(*negative_chips(as_boxes(proposals), *chips, least, width, height, *self._recipe, _seed(rng)))
+
+    def uncovered(self, proposals: ArrayLike, image_size: ImageSize, positives: Chips) -> NDArray[np.bool_]:
+        """Which proposals count at which scale for negative chips: (S, P) bool (sec. 3.3).
+
+        Those with a size in the scale's valid range, sides of at least 2 px and a chip that holds them, unless half of
+        their area or more lies in one positive chip of that scale.
+
+        Args:
+            proposals: (P, 4) xyxy, image frame.
+            image_size: (width, height) of the image.
+            positives: The image's positive chips.
+
+        Raises:
+            ValueError: If a box is malformed or the image has no pixels.
+        """
+        boxes = clip_boxes(as_boxes(proposals), (0, 0, *check_image_size(image_size)))
+        chips = as_boxes(positives.bboxes), positives.scale_idx
+        return uncovered_proposals(boxes, *chips, self.valid_ranges, self.windows(image_size)[1])
 
     def random(self, image_size: ImageSize, n_chips: int, rng: np.random.Generator) -> Chips:
         """Chips at random places of random scales, for images without ground truth.

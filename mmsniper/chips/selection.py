@@ -83,20 +83,37 @@ def negative_chips(
     """
     boxes = _clipped(proposals, width, height)
     factors, sides = windows_at_scales(width, height, zooms, edges, chip_size)
-    wanted = np.zeros((len(sides), len(boxes)), np.bool_)
+    wanted = uncovered_proposals(boxes, positives, positive_scales, ranges, sides)
+    return _cover_scales(boxes, wanted, least, width, height, factors, sides, chip_size, stride, seed)
+
+
+@compiled
+def uncovered_proposals(
+    proposals: NDArray, positives: NDArray, positive_scales: NDArray, ranges: NDArray, sides: NDArray
+) -> NDArray[np.bool_]:
+    """Which proposals count at which scale for negative chips: (S, P) bool.
+
+    Args:
+        proposals: (P, 4) float64, image frame, clipped to the image.
+        positives: (N, 4) float64 positive chips, image frame.
+        positive_scales: (N,) int64 their scales.
+        ranges: (S, 2) valid ranges on sqrt(area).
+        sides: (S,) int64 side of a chip.
+    """
+    counts = np.zeros((len(sides), len(proposals)), np.bool_)
     for s in range(len(sides)):
         chips = positives[positive_scales == s]
-        for m in range(len(boxes)):
-            box_w, box_h = boxes[m, 2] - boxes[m, 0], boxes[m, 3] - boxes[m, 1]
-            hull_w = np.ceil(boxes[m, 2]) - np.floor(boxes[m, 0])
-            hull_h = np.ceil(boxes[m, 3]) - np.floor(boxes[m, 1])
-            wanted[s, m] = (
+        for p in range(len(proposals)):
+            box = proposals[p]
+            box_w, box_h = box[2] - box[0], box[3] - box[1]
+            hull_w, hull_h = np.ceil(box[2]) - np.floor(box[0]), np.ceil(box[3]) - np.floor(box[1])
+            counts[s, p] = (
                 min(box_w, box_h) >= MIN_USABLE_SIDE
                 and ranges[s, 0] <= np.sqrt(box_w * box_h) < ranges[s, 1]
                 and max(hull_w, hull_h) <= sides[s]
-                and not _is_covered(boxes[m], chips)
+                and not _is_covered(box, chips)
             )
-    return _cover_scales(boxes, wanted, least, width, height, factors, sides, chip_size, stride, seed)
+    return counts
 
 
 @compiled

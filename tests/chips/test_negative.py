@@ -83,19 +83,47 @@ def test_a_chip_must_newly_cover_enough():
     assert len(negative(proposals, least=20)) == 2
 
 
-def plain_negative(planner, proposals, size, positives, least):
-    """Every window of the grid against every proposal; the fullest first. (bboxes, scale_idx)"""
+def test_uncovered_names_the_proposals_that_count_at_each_scale():
+    positives = PLANNER.positive(OBJECT, SIZE)  # one chip, of the finest scale
+    proposals = [
+        [500, 400, 520, 420],  # only the finest scale takes its size
+        [240, 140, 260, 160],  # so here, but inside the positive chip
+        [240, 140, 290, 190],  # inside it, too, but valid at the middle scale as well
+        [600, 400, 700, 500],  # 40 x 80 px of it are in the image: the finest two scales
+        [10, 10, 600, 460],  # only the coarsest
+        [10, 10, 11, 400],  # a sliver
+    ]
+    expected = [[1, 0, 0, 1, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 0]]
+    counts = PLANNER.uncovered(proposals, SIZE, positives)
+    assert counts.dtype == bool
+    assert counts.astype(int).tolist() == expected
+    assert PLANNER.uncovered([], SIZE, positives).shape == (3, 0)
+    with pytest.raises(ValueError, match='box 0 is'):
+        PLANNER.uncovered([[0, 0, np.inf, 5]], SIZE, positives)
+
+
+def plain_uncovered(planner, proposals, size, positives):
+    """(S, P) bool, by whole arrays."""
     boxes = clip_boxes(proposals, (0, 0, *size))
     sides_px = boxes[:, 2:] - boxes[:, :2]
-    factors, sides = planner.windows(size)
-    found, scale_idx = [], []
+    counts = np.zeros((len(planner.scales), len(boxes)), bool)
     for s, (low, high) in enumerate(planner.valid_ranges):
         chips = positives.bboxes[positives.scale_idx == s].astype(float)
         overlap = np.minimum(boxes[:, None, 2:], chips[:, 2:]) - np.maximum(boxes[:, None, :2], chips[:, :2])
         covered = (overlap.clip(0).prod(2) >= 0.5 * sides_px.prod(1)[:, None]).any(1)
         hull = np.ceil(boxes[:, 2:]) - np.floor(boxes[:, :2])
         wanted = (sides_px >= 2).all(1) & (box_sizes(boxes) >= low) & (box_sizes(boxes) < high)
-        left = boxes[wanted & (hull <= sides[s]).all(1) & ~covered]
+        counts[s] = wanted & (hull <= planner.windows(size)[1][s]).all(1) & ~covered
+    return counts
+
+
+def plain_negative(planner, proposals, size, counts, least):
+    """Every window of the grid against every proposal; the fullest first. (bboxes, scale_idx)"""
+    boxes = clip_boxes(proposals, (0, 0, *size))
+    factors, sides = planner.windows(size)
+    found, scale_idx = [], []
+    for s in range(len(sides)):
+        left = boxes[counts[s]]
         step, extent = planner.stride / factors[s], np.minimum(sides[s], size)
         if not len(left):
             continue
@@ -123,7 +151,9 @@ def test_negative_chips_equal_the_plain_algorithm(planner, image, n, seed, least
     proposals = np.concatenate([corner, corner + sides], 1)
     positives = planner.positive(boxes, size)
     chips = planner.negative(proposals, size, positives, least)
-    expected, scale_idx = plain_negative(planner, proposals, size, positives, [least] * len(planner.scales))
+    counts = plain_uncovered(planner, proposals, size, positives)
+    assert (planner.uncovered(proposals, size, positives) == counts).all()
+    expected, scale_idx = plain_negative(planner, proposals, size, counts, [least] * len(planner.scales))
     assert chips.bboxes.tolist() == expected.tolist()
     assert chips.scale_idx.tolist() == scale_idx
     assert (chips.scale == planner.chip_size / planner.windows(size)[1][chips.scale_idx]).all()

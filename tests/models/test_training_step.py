@@ -90,6 +90,51 @@ def test_a_step_on_mixed_chips_is_finite(model_cfg, mixed_chips, masks):
         assert step(model, [chip])['loss_cls'] > 0
 
 
+@pytest.mark.parametrize('masks', [False, True], ids=['faster-rcnn', 'mask-rcnn'])
+def test_chips_without_objects_train_as_background(model_cfg, mixed_chips, masks):
+    if masks:
+        model_cfg.merge_from_dict(dict(model=MASK_HEAD))
+    torch.manual_seed(0)
+    model = MODELS.build(model_cfg.model).train()
+    empty = [chip for chip in mixed_chips if is_empty(chip)]
+    full = next(chip for chip in mixed_chips if chip['data_samples'].gt_instances.valid.any())
+    assert len(empty) == 1, 'one image has no objects'
+
+    losses = step(model, empty * 2)
+    assert losses['loss_rpn_cls'] > 0
+    assert losses['loss_rpn_bbox'] == 0
+    assert losses['loss_cls'] > 0
+    assert losses['loss_bbox'] == 0
+    assert not masks or losses['loss_mask'] == 0
+    assert model.roi_head.bbox_head.fc_cls.weight.grad.abs().sum() > 0
+
+    losses = step(model, [*empty, full])
+    assert losses['loss_rpn_cls'] > 0
+    assert losses['loss_rpn_bbox'] > 0
+    assert losses['loss_cls'] > 0
+    assert losses['loss_bbox'] > 0
+    assert not masks or losses['loss_mask'] > 0
+
+
+def test_background_chips_alone_teach_not_to_fire(model_cfg, mixed_chips):
+    torch.manual_seed(0)
+    model = MODELS.build(model_cfg.model).train()
+    empty = [chip for chip in mixed_chips if is_empty(chip)] * 2
+    optimizer = torch.optim.AdamW(model.parameters(), 0.002)
+    first = step(model, empty)
+    optimizer.step()
+    for _ in range(10):
+        last = step(model, empty)
+        optimizer.step()
+    assert last['loss_rpn_cls'] < 0.5 * first['loss_rpn_cls']
+    assert last['loss_cls'] < 0.5 * first['loss_cls']
+
+
+def is_empty(chip):
+    sample = chip['data_samples']
+    return len(sample.gt_instances) == len(sample.ignored_instances) == 0
+
+
 def test_training_lowers_the_loss(model_cfg, mixed_chips):
     torch.manual_seed(0)
     model = MODELS.build(model_cfg.model).train()

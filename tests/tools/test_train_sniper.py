@@ -6,8 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
+from mmdet.registry import DATASETS
 from mmengine.config import Config
+
+from mmsniper.chips import NegativePool
+from mmsniper.datasets.annotations import image_boxes
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,13 +41,22 @@ def config(write_coco, some_images, planner_cfg, tmp_path):
     return path
 
 
+@pytest.fixture
+def recipe_rpn(monkeypatch):
+    """The tools' way to a recipe's RPN."""
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    from proposals import recipe_rpn
+
+    return recipe_rpn
+
+
 def recipe(config, *options):
-    command = [sys.executable, ROOT / 'tools/train_sniper.py', config, '--work-dir', config.parent / 'work', *options]
+    command = [sys.executable, ROOT / 'tools/train_sniper.py', config, '--work-dir', 'work', *options]
     env = {**os.environ, 'PYTHONPATH': str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=config.parent, env=env)
 
 
-def test_the_recipe_runs_once_and_only_what_changed_again(config):
+def test_the_recipe_runs_once_and_only_what_changed_again(config, recipe_rpn):
     done = recipe(config)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     work = config.parent / 'work'
@@ -52,6 +66,8 @@ def test_the_recipe_runs_once_and_only_what_changed_again(config):
     assert 'bbox_mAP' in done.stdout
     stages = json.loads((work / 'stages.json').read_text())
     assert [stages[name]['done'] for name in ('rpn', 'mine', 'detector', 'test')] == [True] * 4
+
+    check_pictures(config, work, recipe_rpn)
 
     again = recipe(config)
     assert again.stdout.count('done before') == 4
@@ -64,6 +80,31 @@ def test_the_recipe_runs_once_and_only_what_changed_again(config):
 
     changed = recipe(config, '--cfg-options', 'train_dataloader.dataset.negatives.per_image=1')
     assert changed.stdout.count('done before') == 2, 'RPN and mining stand, detector and test are made anew'
+
+
+def check_pictures(config, work, recipe_rpn):
+    """tools/browse_chips.py draws the recipe's negative chips, and the proposals that they were mined from."""
+    out = work.parent / 'chips'
+    command = [sys.executable, ROOT / 'tools/browse_chips.py', config, '--recipe', work, '--out-dir', out]
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    # From another folder: the recipe's paths are relative to where it ran.
+    drawn = subprocess.run(command, capture_output=True, text=True, cwd=out.parent.parent, env=env)
+    assert drawn.returncode == 0, drawn.stderr[-3000:]
+    assert '8 pictures in' in drawn.stdout
+
+    pool = NegativePool.load(work / 'negative_chips.npz')
+    propose = recipe_rpn(work)
+    dataset = DATASETS.build(Config.fromfile(config).train_dataloader.dataset.dataset)
+    assert pool.counts().sum() > 0
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        bboxes, crowd, size = image_boxes(info)
+        positives = pool.planner.positive(bboxes[~crowd], size)
+        again = pool.planner.negative(propose(info), size, positives, pool.min_proposals)
+        mined = pool.chips(f'images/{i}.png')
+        assert again.bboxes.tolist() == mined.bboxes.tolist()
+        pink = (cv2.imread(str(out / f'{i:05d}_{i}.png')) == (220, 120, 255)).all(2)
+        assert pink.any() == (len(mined) > 0)
 
 
 def test_a_config_without_negatives_is_refused(config):

@@ -1,0 +1,154 @@
+"""What is drawn, pixel by pixel. With --recipe: test_train_sniper.py, where there is one."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmsniper.chips import ChipKey, ChipKind, ChipPlanner, NegativePool
+from mmsniper.datasets import ChipDataset
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+SIZE = (320, 240)
+IMAGES = [(*SIZE, [dict(bbox=[20, 20, 20, 20])]), (*SIZE, [])]  # drawn twice as large
+# At scale 2, where a chip has 64 px: two beside the object, one in its positive chip.
+BOXES = np.array([[220, 150, 240, 170], [100, 150, 120, 170], [16, 16, 36, 36]], np.float32)
+NEGATIVE = ChipKey(0, (200, 140, 264, 204), 0, 2.0, 0, ChipKind.NEGATIVE)
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """The script as a module; the tools it imports lie beside it."""
+    monkeypatch.syspath_prepend(TOOLS)
+    import browse_chips
+
+    return browse_chips
+
+
+@pytest.fixture
+def data(write_coco):
+    """Config of two images, one without objects."""
+    return write_coco(IMAGES)
+
+
+@pytest.fixture
+def draw(tool, data, planner_cfg, pipeline):
+    """Draws the first image with some chips; returns the panel of each scale."""
+    dataset = ChipDataset(data, planner_cfg, pipeline)
+
+    def call(keys, proposals=None):
+        picture = tool.draw_image(dataset, dataset.dataset.get_data_info(0), keys, proposals)
+        return [picture[tool.MARGIN :, x : x + tool.PANEL] for x in range(0, picture.shape[1], tool.PANEL + 4)]
+
+    return call
+
+
+@pytest.fixture
+def run(tool, data, planner_cfg, pipeline, tmp_path, monkeypatch):
+    """Runs the tool, with changes of the ChipDataset; returns the names of the pictures."""
+
+    def call(*options, **changes):
+        dataset = dict(type='mmsniper.ChipDataset', dataset=data, planner=planner_cfg, pipeline=pipeline, **changes)
+        config, out = tmp_path / 'config.py', tmp_path / 'chips'
+        config.write_text(f'train_dataloader = dict(dataset={dataset!r})\n')
+        monkeypatch.setattr(sys, 'argv', [str(arg) for arg in ('browse_chips.py', config, '--out-dir', out, *options)])
+        tool.main()
+        return sorted(path.name for path in out.iterdir())
+
+    return call
+
+
+def outline(panel, box):
+    """Colours (..., 3) along the top edge of a box of the image, without its corners."""
+    x1, y1, x2, _ = np.rint(np.array(box) * 2).astype(int)
+    return panel[y1, x1 + 1 : x2 - 1]
+
+
+def test_proposals_are_drawn_where_they_count_and_brightly_in_negative_chips(tool, draw):
+    without, panels = draw([NEGATIVE]), draw([NEGATIVE], BOXES)
+    inside, elsewhere, covered = BOXES
+    assert (outline(panels[0], inside) == tool.PROPOSAL).all()
+    faint = outline(panels[0], elsewhere).astype(int)
+    assert (faint > outline(without[0], elsewhere)).all()
+    assert (faint < tool.PROPOSAL).all()
+    assert (outline(panels[0], covered) == outline(without[0], covered)).all()
+    # 20 px are too small for the others.
+    assert all((panel == plain).all() for panel, plain in zip(panels[1:], without[1:], strict=True))
+
+
+def test_a_positive_or_random_chip_holds_no_bright_proposal(tool, draw):
+    for kind in (ChipKind.POSITIVE, ChipKind.RANDOM):
+        assert not (outline(draw([NEGATIVE._replace(kind=kind)], BOXES)[0], BOXES[0]) == tool.PROPOSAL).all(1).any()
+
+
+@pytest.mark.parametrize(
+    ('kind', 'dash'), [(ChipKind.POSITIVE, None), (ChipKind.NEGATIVE, 12), (ChipKind.RANDOM, 3)], ids=lambda v: str(v)
+)
+def test_each_kind_has_a_frame_of_its_own(tool, draw, kind, dash):
+    panels = draw([NEGATIVE._replace(kind=kind)])
+    painted = (outline(panels[0], NEGATIVE.bbox) == tool.colour(0)).all(1)[8:-8]  # the corners are of both edges
+    changes = np.flatnonzero(np.diff(painted.astype(int)))
+    assert painted.any()
+    assert set(np.diff(changes)) == ({dash} if dash else set())
+    assert not (outline(panels[1], NEGATIVE.bbox) == tool.colour(0)).all(1).any()
+
+
+def test_titles_count_each_kind(tool, monkeypatch, draw):
+    positive, random = (NEGATIVE._replace(kind=kind) for kind in (ChipKind.POSITIVE, ChipKind.RANDOM))
+    titles = []
+    monkeypatch.setattr(tool, 'titled', lambda image, title, bgr: titles.append(title) or image)
+    draw([positive] * 3 + [NEGATIVE] * 2 + [random._replace(scale_idx=1)])
+    assert titles == [
+        'scale 2, objects 0..40 px: 3 + 2 negative chips',
+        'scale 1, objects 30..90 px: 0 + 1 random chips',
+        'scale 128 x 128, objects 70..inf px: 0 chips',
+    ]
+
+
+def test_only_what_is_written_counts(run, capsys):
+    assert run(empty_chips=0) == ['00000_0.png', '00000_0_chips.png', '00001_1.png']
+    assert '3 pictures in' in capsys.readouterr().out
+
+
+def test_negative_chips_and_the_proposals_of_a_file(run, tool, tmp_path, planner_cfg, capsys, monkeypatch):
+    pool, dump = tmp_path / 'negative_chips.npz', tmp_path / 'proposals.pkl'
+    planner = ChipPlanner(**planner_cfg)
+    chips = planner.negative(BOXES, SIZE, planner.positive([[20, 20, 40, 40]], SIZE), 1)
+    found = [(f'images/{i}.png', SIZE, chips.bboxes.astype(int), chips.scale_idx) for i in range(2)]
+    NegativePool.build(planner, 1, found).save(pool)
+    dump.write_bytes(pickle.dumps({'images/0.png': BOXES}))
+    titles, titled = [], tool.titled
+    monkeypatch.setattr(tool, 'titled', lambda image, title, bgr: titles.append(title) or titled(image, title, bgr))
+    run('--proposals', dump, negatives=dict(ann_file=str(pool)))
+    assert [title for title in titles if 'px: 1 + 2 negative chips' in title]
+    assert titles.count('scale 0, zoom 2.00, negative') == 4
+    printed = capsys.readouterr().out
+    assert '4 pictures in' in printed
+    assert f'warning: {dump} has no proposals for 1 of these 2 images: images/1.png' in printed
+    pictures = [cv2.imread(str(tmp_path / 'chips' / name)) for name in ('00000_0.png', '00001_1.png')]
+    assert [(picture == tool.PROPOSAL).all(2).any() for picture in pictures] == [True, False]
+    # Two squares of 40 px, one px thick; the frames of the chips hide a little.
+    assert 7 * 39 < (pictures[0] == tool.PROPOSAL).all(2).sum() <= 8 * 39
+
+
+def test_what_is_missing_or_broken_is_named(run, tmp_path):
+    missing = dict(negatives=dict(ann_file=str(tmp_path / 'none.npz')))
+    with pytest.raises(SystemExit, match=r'none\.npz, does not exist: run tools/train_sniper\.py and give its work'):
+        run(**missing)
+    with pytest.raises(SystemExit, match=r'negative_chips\.npz does not exist: --recipe is the work directory of'):
+        run('--recipe', tmp_path, **missing)
+    with pytest.raises(SystemExit, match='has no negative chips: give --recipe with the config that the recipe had'):
+        run('--recipe', tmp_path)
+    dump = tmp_path / 'proposals.pkl'
+    dump.write_bytes(pickle.dumps({'a/b.jpg': BOXES}))
+    with pytest.raises(SystemExit, match=r"none of the 2 images is in .*'images/0\.png'; it has 'a/b\.jpg'"):
+        run('--proposals', dump)
+    dump.write_bytes(pickle.dumps({'images/0.png': BOXES * np.nan}))
+    with pytest.raises(SystemExit, match=r'images/0\.png: box 0 is'):
+        run('--proposals', dump)
+    dump.write_bytes(pickle.dumps([BOXES]))
+    with pytest.raises(SystemExit, match='holds a list, not a dict'):
+        run('--proposals', dump)
