@@ -2,6 +2,7 @@ import re
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
@@ -44,6 +45,32 @@ def test_the_recipe_is_the_papers(sniper):
     assert (rpn.sampler.num, rpn.sampler.pos_fraction) == (256, 0.5)
     assert sniper.model.train_cfg.rpn_proposal.max_per_img == 300
     assert rcnn.sampler == dict(type='mmsniper.ValidRangeSampler')
+
+
+@pytest.mark.parametrize('name', ['faster-rcnn_r50_fpn_coco', 'faster-rcnn_r50_fpn_neg_coco', 'rpn_r50_fpn_2e_coco'])
+def test_full_models_build_with_their_views(configs, name):
+    check_views(Config.fromfile(configs / f'sniper/sniper_{name}.py'), [(2000, 1400), (1280, 800), (512, 480)])
+
+
+@pytest.mark.parametrize('name', ['tiny_shapes', 'tiny_neg_shapes', 'rpn_tiny_shapes'])
+def test_demo_models_build_with_their_views(configs, name):
+    check_views(Config.fromfile(configs / f'demo/sniper_{name}.py'), [2.0, 1.0, (256, 256)])
+
+
+def check_views(cfg, scales):
+    """As tools/test.py --tta builds a model: a detector's views are of `scales`, an RPN's of those it is trained on."""
+    tta = MODELS.build(dict(**cfg.tta_model, module=cfg.model))
+    if cfg.model.type == 'RPN':
+        assert tta.scales == (3.0, 1.667, (512.0, 512.0))
+        assert tta.ranges == [[0.0, float('inf')]] * 3
+        assert (tta.nms, tta.score_thr, tta.max_per_img) == (None, 0.0, -1)
+    else:
+        assert tta.scales == tuple(scales)
+        trained = ChipPlanner(**cfg.train_dataloader.dataset.planner).valid_ranges
+        assert (tta.ranges[0][1], tta.ranges[1][1]) > (trained[0, 1], trained[1, 1]), 'wider than in training'
+        assert tta.nms['type'] == 'soft_nms'
+    steps = [step.type for step in cfg.tta_pipeline]
+    assert steps == ['LoadImageFromFile', 'LoadAnnotations', 'PackDetInputs'], 'nothing that resizes'
 
 
 def test_learning_rate_warms_up_and_steps_at_5_33_epochs(sniper):

@@ -1,18 +1,28 @@
 """Real images with real annotations; skipped where there are none.
 
-MMSNIPER_TEST_DATA names a folder with coco_dev/ and bccd/, each annotations.json and images/.
+MMSNIPER_TEST_DATA names a folder with coco_dev/ and bccd/, each annotations.json and images/, and coco_evalref/, which
+has COCO's example results instead of images.
 """
 
 import importlib.util
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmdet.datasets import CocoDataset
+from mmdet.structures.mask import mask2bbox
+from mmengine.structures import InstanceData
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from mmsniper.chips import ChipPlanner
 from mmsniper.datasets import ChipDataset
+from mmsniper.models.merging import from_view, merge
+from mmsniper.models.views import View
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get('MMSNIPER_TEST_DATA', ROOT.parent / 'shared' / 'data'))
@@ -75,3 +85,59 @@ def test_broken_boxes_of_bccd_are_reported_once_and_change_nothing(pipeline, mes
     assert said.count('2 annotations left out, a side under 1 px or no area (ids 3951, 4005)') == 1
     assert len(dataset.table.bboxes) == 4886
     assert dataset[0]['inputs'].shape == (3, 512, 512)
+
+
+def evaluated(coco, results, kind):
+    """COCO's twelve figures."""
+    evaluation = COCOeval(coco, coco.loadRes(results), kind)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation.stats
+
+
+def as_seen(results, view, kind):
+    """Results of one image in COCO's form as a detector's predictions in a view of the whole image at zoom 1."""
+    if kind == 'segm':
+        masks = np.stack([coco_mask.decode(result['segmentation']) for result in results])
+        masks = torch.from_numpy(masks[..., ::-1].copy() if view.flip else masks).bool()
+        found = InstanceData(bboxes=mask2bbox(masks), masks=masks)
+    else:
+        bboxes = torch.tensor([result['bbox'] for result in results])
+        bboxes[:, 2:] += bboxes[:, :2]
+        if view.flip:
+            bboxes[:, [0, 2]] = view.shape[1] - bboxes[:, [2, 0]]
+        found = InstanceData(bboxes=bboxes)
+    found.scores = torch.tensor([result['score'] for result in results])
+    found.labels = torch.tensor([result['category_id'] for result in results])
+    return found
+
+
+@pytest.mark.skipif(not (DATA / 'coco_evalref').exists(), reason='no results of COCO')
+@pytest.mark.parametrize(('kind', 'known'), [('bbox', 0.505), ('segm', 0.320)])
+def test_results_merged_with_themselves_keep_cocos_figures(kind, known):
+    """The results overlap by up to 0.63 within a class, so a usual threshold would thin them out; at 0.7 NMS has
+    nothing to do but to remove what the other views add, all of it. Some scores are equal, and mmcv's NMS returns
+    equals in any order, COCO in the file's: so the scores are spread, in COCO's order, on which alone its figures rest.
+    And boxes are written to 0.01 px, as the file has them: one IoU is as near a threshold as single precision goes.
+    """
+    coco = COCO(DATA / 'coco_evalref' / 'annotations.json')
+    results = json.loads((DATA / 'coco_evalref' / f'instances_val2014_fake{kind}100_results.json').read_text())
+    expected = evaluated(coco, results, kind)
+    assert expected[0] == pytest.approx(known, abs=5e-4)
+    results.sort(key=lambda result: (-result['score'], result['image_id']))
+    results = [result | dict(score=1 - n / len(results)) for n, result in enumerate(results)]
+    merged = []
+    for image_id in sorted({result['image_id'] for result in results}):
+        width, height = coco.imgs[image_id]['width'], coco.imgs[image_id]['height']
+        here = [result for result in results if result['image_id'] == image_id]
+        whole = View(0, 0, (0, 0, width, height), (height, width))
+        views = [whole, whole, whole._replace(flip=True)]
+        parts = [from_view(as_seen(here, view, kind), view, (width, height), (0.0, np.inf)) for view in views]
+        found = merge(parts, (width, height), dict(type='nms', iou_threshold=0.7))
+        assert len(found) == len(here), image_id
+        for n, (x1, y1, x2, y2) in enumerate(found.bboxes.tolist()):
+            result = dict(image_id=image_id, category_id=int(found.labels[n]), score=float(found.scores[n]))
+            where = dict(bbox=[round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)])
+            merged.append(result | (where if kind == 'bbox' else dict(segmentation=dict(found.masks[n]))))
+    assert np.abs(evaluated(coco, merged, kind) - expected).max() < 1e-6

@@ -78,8 +78,7 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
             rpn[key] = copy.deepcopy(cfg[key])
 
     mine = copy.deepcopy(rpn)
-    views = next(step for step in mine.tta_pipeline if step.type == 'TestTimeAug')
-    views.transforms[0] = [dict(type='Resize', scale=scale, keep_ratio=True) for scale in chips.planner.scales]
+    mine.tta_model.tta_cfg.scales = chips.planner.scales
     leaves = leaf_datasets(copy.deepcopy(chips.dataset))
     for leaf in leaves:
         leaf.update(test_mode=True, pipeline=mine.tta_pipeline)

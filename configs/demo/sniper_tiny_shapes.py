@@ -64,13 +64,14 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+tta_model = dict(tta_cfg=dict(scales=[2.0, 1.0, (256, 256)], ranges=[(None, 72), (24, 200), (70, None)]))
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-train_cfg = dict(max_epochs=10, val_interval=10)
+train_cfg = dict(max_epochs=9, val_interval=9)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, begin=0, end=9, convert_to_iter_based=True),
 ]
 optim_wrapper = dict(
     _delete_=True,

@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/models/sniper_rpn_r50_fpn.py',
     '../_base_/datasets/sniper_coco_detection.py',
     '../_base_/schedules/sniper_7e.py',
+    '../_base_/tta/sniper_tta.py',
     'mmdet::_base_/default_runtime.py',
 ]
 
@@ -24,15 +25,5 @@ test_evaluator = dict(
     min_proposals=[26, 11, 11],
     out_file='work_dirs/sniper_rpn_r50_fpn_2e_coco/negative_chips.npz',
 )
-tta_model = dict(type='mmsniper.ProposalTTA')
-tta_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=scale, keep_ratio=True) for scale in chips.planner.scales],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))],
-        ],
-    ),
-]
+# Every scale's proposals, of every size: the planner asks at which scale a proposal is valid.
+tta_model = dict(tta_cfg=dict(scales=chips.planner.scales, ranges=None, score_thr=0.0, max_per_img=-1))

@@ -73,28 +73,44 @@ def check_valid_ranges(
     """Valid ranges as (S, 2) float64 on sqrt(area) in image pixels, half-open, with open ends as 0 and inf.
 
     Raises:
-        ValueError: If the number of ranges is not the number of scales, a range is malformed or empty, a size lies in
-            no range (objects of that size would never be trained), or no chip can hold a range's smallest object.
+        ValueError: If they are malformed (see :func:`check_ranges`), or no chip can hold a range's smallest object.
     """
-    if not isinstance(valid_ranges, (list, tuple)) or len(valid_ranges) != len(scales):
-        raise ValueError(
-            f'{len(scales)} scales but {len(valid_ranges) if valid_ranges else "no"} valid_ranges: give a list with '
-            f'one (lo, hi) per scale; scales={list(scales)}, valid_ranges={valid_ranges}'
-        )
-    ranges = np.zeros((len(scales), 2))
-    for i, pair in enumerate(valid_ranges):
-        numbers = isinstance(pair, (tuple, list)) and all(v is None or isinstance(v, NUMBER) for v in pair)
-        if not numbers or len(pair) != 2:
-            raise ValueError(f'valid_ranges[{i}] is {pair!r}: write (lo, hi), with None for an open end')
-        low, high = (default if v is None else float(v) for v, default in zip(pair, (0.0, math.inf), strict=True))
-        if not 0 <= low < high:
-            raise ValueError(f'valid_ranges[{i}] is {tuple(pair)}: lo must be >= 0 and less than hi')
-        factor = scales[i]
+    ranges = check_ranges(valid_ranges, scales, 'valid_ranges')
+    for i, (factor, low) in enumerate(zip(scales, ranges[:, 0].tolist(), strict=True)):
         if not isinstance(factor, tuple) and low * factor >= chip_size:
             raise ValueError(
-                f'valid_ranges[{i}] = {tuple(pair)} starts at {low:g} image pixels, which is {low * factor:g} network '
-                f'pixels at scale {factor:g}: no chip of {chip_size} can hold it; lower the range or the scale'
+                f'valid_ranges[{i}] = {tuple(valid_ranges[i])} starts at {low:g} image pixels, which is '
+                f'{low * factor:g} network pixels at scale {factor:g}: no chip of {chip_size} can hold it; lower the '
+                'range or the scale'
             )
+    return ranges
+
+
+def check_ranges(given: Sequence[Sequence[float | None]], scales: tuple[Scale, ...], name: str) -> NDArray[np.float64]:
+    """Ranges of sizes, one per scale, as (S, 2) float64, half-open, with open ends as 0 and inf.
+
+    Args:
+        given: Per scale (lo, hi), None for an open end.
+        scales: The scales.
+        name: What a config calls them, for messages.
+
+    Raises:
+        ValueError: If the number of ranges is not the number of scales, a range is malformed or empty, or a size lies
+            in no range (objects of that size would never be seen).
+    """
+    if not isinstance(given, (list, tuple)) or len(given) != len(scales):
+        raise ValueError(
+            f'{len(scales)} scales but {len(given) if given else "no"} {name}: give a list with one (lo, hi) per '
+            f'scale; scales={list(scales)}, {name}={given}'
+        )
+    ranges = np.zeros((len(scales), 2))
+    for i, pair in enumerate(given):
+        numbers = isinstance(pair, (tuple, list)) and all(v is None or isinstance(v, NUMBER) for v in pair)
+        if not numbers or len(pair) != 2:
+            raise ValueError(f'{name}[{i}] is {pair!r}: write (lo, hi), with None for an open end')
+        low, high = (default if v is None else float(v) for v, default in zip(pair, (0.0, math.inf), strict=True))
+        if not 0 <= low < high:
+            raise ValueError(f'{name}[{i}] is {tuple(pair)}: lo must be >= 0 and less than hi')
         ranges[i] = low, high
     reached = 0.0
     for low, high in sorted(ranges.tolist()):
@@ -105,8 +121,8 @@ def check_valid_ranges(
         above = ranges[ranges[:, 0] > reached, 0]
         until = f'{above.min():g}' if len(above) else 'infinity'
         raise ValueError(
-            f'valid_ranges {list(valid_ranges)} leave a gap: objects with sqrt(width * height) from {reached:g} to '
-            f'{until} are valid at no scale and would never be trained; widen a range (None is an open end)'
+            f'{name} {list(given)} leave a gap: objects with sqrt(width * height) from {reached:g} to {until} belong '
+            'to no scale; widen a range (None is an open end)'
         )
     return ranges
 

@@ -1,7 +1,7 @@
-"""Labels by valid range, as task utils for any mmdet detector; proposals of several scales."""
+"""Labels by valid range, as task utils for any mmdet detector; multi-scale inference."""
 
 from .assigners import ValidRangeAssigner, ValidRangeRoIAssigner
-from .proposal_tta import ProposalTTA
+from .multi_scale_tta import MultiScaleChipTTA
 from .samplers import ValidRangeSampler
 
-__all__ = ['ProposalTTA', 'ValidRangeAssigner', 'ValidRangeRoIAssigner', 'ValidRangeSampler']
+__all__ = ['MultiScaleChipTTA', 'ValidRangeAssigner', 'ValidRangeRoIAssigner', 'ValidRangeSampler']

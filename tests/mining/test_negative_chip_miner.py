@@ -186,20 +186,10 @@ def test_two_ranks_mine_the_same_file_as_one(tmp_path):
 @pytest.mark.smoke
 def test_mmdets_test_loop_mines_with_an_rpn_at_three_scales(write_coco, some_images, planner_cfg, tmp_path):
     dataset = write_coco(some_images)
-    views = [
+    load = [
         dict(type='LoadImageFromFile'),
-        dict(
-            type='TestTimeAug',
-            transforms=[
-                [dict(type='Resize', scale=(edge, edge), keep_ratio=True) for edge in (400, 200, 128)],
-                [dict(type='LoadAnnotations', with_bbox=True)],
-                [
-                    dict(
-                        type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
-                    )
-                ],
-            ],
-        ),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
     ]
     (tmp_path / 'rpn.py').write_text("_base_ = 'mmdet::_base_/models/rpn_r50_fpn.py'")
     cfg = Config.fromfile(tmp_path / 'rpn.py')
@@ -215,13 +205,17 @@ def test_mmdets_test_loop_mines_with_an_rpn_at_three_scales(write_coco, some_ima
 
     out_file = tmp_path / 'negatives.npz'
     runner = Runner(
-        model=dict(type='mmsniper.ProposalTTA', module=cfg.model),
+        model=dict(
+            type='mmsniper.MultiScaleChipTTA',
+            module=cfg.model,
+            tta_cfg=dict(scales=planner_cfg['scales'], ranges=None, score_thr=0.0, max_per_img=-1),
+        ),
         work_dir=str(tmp_path / 'work'),
         test_dataloader=dict(
             batch_size=2,
             num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(dataset, pipeline=views, test_mode=True),
+            dataset=dict(dataset, pipeline=load, test_mode=True),
         ),
         test_cfg=dict(type='TestLoop'),
         test_evaluator=[Spy(planner_cfg, 3, str(out_file))],

@@ -1,0 +1,23 @@
+# tools/test.py --tta: every scale answers for the sizes it is trained on, and soft-NMS joins them.
+tta_model = dict(
+    type='mmsniper.MultiScaleChipTTA',
+    tta_cfg=dict(
+        # A scale is (long edge, short edge) or a zoom factor; its range is on sqrt(width * height) of a detection in
+        # image pixels, somewhat wider than in training.
+        scales=[(2000, 1400), (1280, 800), (512, 480)],
+        ranges=[(None, 90), (32, 180), (75, None)],
+        flip=False,
+        nms=dict(type='soft_nms', method='gaussian', sigma=0.55),
+        score_thr=0.001,
+        max_per_img=200,
+        # Usually left alone: larger canvases are cut into overlapping tiles; network pixels of a forward pass.
+        max_canvas=2048,
+        batch_pixels=2048 * 2048,
+    ),
+)
+# Views are cut from the image inside the model.
+tta_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
+]

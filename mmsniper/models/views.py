@@ -1,0 +1,149 @@
+"""Views: what a detector is shown of an image at test time, scale by scale and tile by tile.
+
+Shapes: P detections. The *view frame* is network pixels of one view.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..chips.scales import Scale, scale_factor
+from ..chips.tiles import tile_origins
+
+# A detection this close to the border of a tile, in network pixels, may be a part of something that goes on.
+BORDER = 4
+# The overlap of tiles allows for objects this many times longer than the square root of their area.
+ELONGATION = 2
+
+
+class View(NamedTuple):
+    """One rectangle of one image at one zoom.
+
+    Attributes:
+        image_idx: Which image of the batch.
+        scale_idx: Index into the scales.
+        window: x1, y1, x2, y2, whole pixels of the image frame.
+        shape: (height, width) in network pixels.
+        overlap: What neighbouring tiles share along x and y, in image pixels; 0 where the view spans the image.
+        flip: Mirrored left to right.
+    """
+
+    image_idx: int
+    scale_idx: int
+    window: tuple[int, int, int, int]
+    shape: tuple[int, int]
+    overlap: tuple[int, int] = (0, 0)
+    flip: bool = False
+
+    @property
+    def zoom(self) -> tuple[float, float]:
+        """Network pixels per image pixel, along x and y."""
+        x1, y1, x2, y2 = self.window
+        return self.shape[1] / (x2 - x1), self.shape[0] / (y2 - y1)
+
+    def cut(self, image: Tensor) -> Tensor:
+        """The view's pixels, as mmdet's ``Resize`` makes them: bilinear, without anti-aliasing.
+
+        Args:
+            image: (C, H, W) uint8.
+
+        Returns:
+            (C, *shape) on the image's device: uint8 on a CPU, float32 on a GPU.
+        """
+        x1, y1, x2, y2 = self.window
+        crop = image[None, :, y1:y2, x1:x2]
+        # On a CPU bytes in this layout are resized ten times as fast as numbers; on a GPU there are only numbers.
+        crop = crop.contiguous(memory_format=torch.channels_last) if crop.device.type == 'cpu' else crop.float()
+        crop = F.interpolate(crop, self.shape, mode='bilinear', align_corners=False)[0]
+        return crop.flip(-1) if self.flip else crop
+
+    def to_image(self, bboxes: Tensor) -> Tensor:
+        """(P, 4) xyxy from the view frame, un-flipped, into the image frame."""
+        zoom = bboxes.new_tensor(self.zoom).repeat(2)
+        return self.unflip(bboxes) / zoom + bboxes.new_tensor(self.window[:2]).repeat(2)
+
+    def unflip(self, bboxes: Tensor) -> Tensor:
+        """(P, 4) xyxy, view frame, as if the view had not been mirrored."""
+        if not self.flip:
+            return bboxes
+        x1, y1, x2, y2 = bboxes.unbind(-1)
+        return torch.stack([self.shape[1] - x2, y1, self.shape[1] - x1, y2], -1)
+
+    def whole(self, bboxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Which detections are no part of something that another tile shows whole: (P,) bool.
+
+        Args:
+            bboxes: (P, 4) xyxy, image frame.
+            image_size: (width, height) of the image.
+        """
+        keep = bboxes.new_ones(len(bboxes), dtype=bool)
+        for axis in range(2):
+            low, high = bboxes[:, axis], bboxes[:, axis + 2]
+            margin = BORDER / self.zoom[axis]
+            first, last = self.window[axis], self.window[axis + 2]
+            cut = bboxes.new_zeros(len(bboxes), dtype=bool)
+            if first > 0:
+                cut |= low < first + margin
+            if last < image_size[axis]:
+                cut |= high > last - margin
+            # What is longer than the overlap need not be whole in any tile; a part is better than nothing.
+            keep &= ~(cut & (high - low <= self.overlap[axis] - 2 * margin))
+        return keep
+
+
+def choose_views(
+    image_idx: int,
+    image_size: tuple[int, int],
+    scales: tuple[Scale, ...],
+    ranges: list[tuple[float, float]],
+    flip: bool,
+    max_canvas: int,
+) -> list[View]:
+    """All views of one image; a canvas with a side beyond `max_canvas` is cut into overlapping tiles along that side.
+
+    Args:
+        image_idx: Which image of the batch.
+        image_size: (width, height) of the image.
+        scales: Zoom factors, or (long edge, short edge) as mmdet's ``Resize`` takes them.
+        ranges: Per scale the sizes, sqrt(area) in image pixels, that it answers for.
+        flip: Also show every view mirrored.
+        max_canvas: Longest side of a view in network pixels.
+
+    Raises:
+        ValueError: If no tile could hold the largest objects of a scale.
+    """
+    views = []
+    for s, scale in enumerate(scales):
+        zoom = scale_factor(scale, *image_size)
+        xs, ys = (_spans(length, zoom, ranges[s][1], max_canvas) for length in image_size)
+        for y1, y2, h, overlap_y in ys:
+            for x1, x2, w, overlap_x in xs:
+                for mirrored in (False, True)[: 1 + flip]:
+                    window, overlap = (x1, y1, x2, y2), (overlap_x, overlap_y)
+                    views.append(View(image_idx, s, window, (h, w), overlap, mirrored))
+    return views
+
+
+def _spans(length: int, zoom: float, largest: float, max_canvas: int) -> list[tuple[int, int, int, int]]:
+    """(first, last, network pixels, overlap) of the views along one axis of the image."""
+    canvas = max(int(length * zoom + 0.5), 1)  # as mmcv rounds
+    if canvas <= max_canvas:
+        return [(0, length, canvas, 0)]
+    side = max(int(max_canvas / zoom), 1)
+    margin = math.ceil(2 * BORDER / zoom)
+    overlap = side // 2
+    if largest < math.inf:
+        needed, wanted = math.ceil(largest) + margin, math.ceil(ELONGATION * largest) + margin
+        overlap = min(max(overlap, needed), wanted)
+    if overlap >= side:
+        raise ValueError(
+            f'max_canvas={max_canvas} is {side} image pixels at zoom {zoom:.3g}, too small for objects of up to '
+            f'{largest:g} image pixels: raise max_canvas, or lower the range or the scale'
+        )
+    origins = tile_origins(length, side, overlap)
+    return [(int(first), int(first) + side, min(max(round(side * zoom), 1), max_canvas), overlap) for first in origins]
