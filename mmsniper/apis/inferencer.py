@@ -1,0 +1,107 @@
+"""MultiScaleInferencer: mmdet's DetInferencer with the test pyramid of a config."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import mmengine
+import numpy as np
+from mmdet.apis import DetInferencer
+from mmdet.datasets.transforms import InferencerLoader
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import Compose
+from mmengine.logging import print_log
+from torch import nn
+
+from .. import registry  # noqa: F401  makes torch read mmengine's checkpoints
+from ..models.masks import EncodedMasks
+from .loading import CheckedLoader, image_files
+from .visualizer import LargeImageVisualizer
+
+InputType = str | Path | np.ndarray
+
+
+class MultiScaleInferencer(DetInferencer):
+    """Detects in image files and arrays of any size; called like mmdet's ``DetInferencer``, it returns the same.
+
+    Pictures of images with a side beyond 2000 px are drawn reduced.
+
+    >>> inferencer = MultiScaleInferencer('config.py', 'checkpoint.pth')
+    >>> result = inferencer('image.jpg')
+    >>> result['predictions'][0]['bboxes']  # xyxy, image frame; also labels, scores, and RLE masks if there are any
+
+    Args:
+        model: Path of a config, or the config.
+        weights: Path or URL of a checkpoint.
+        tta: Wrap the detector in the config's ``tta_model``, fed by its ``tta_pipeline``; a config without gets
+            ``MultiScaleChipTTA`` with its defaults. False: the config's test pipeline, one scale.
+        **options: ``device``, ``scope``, ``palette``, ``show_progress`` of ``DetInferencer``.
+    """
+
+    def __init__(
+        self, model: str | Config | None = None, weights: str | None = None, *, tta: bool = True, **options: object
+    ) -> None:
+        self.tta = tta
+        super().__init__(model=model, weights=weights, **options)
+
+    def _init_model(self, cfg: Config, weights: str | None, device: str = 'cpu') -> nn.Module:
+        detector = super()._init_model(cfg, weights, device)
+        if not self.tta:
+            return detector
+        if cfg.get('tta_model') is None:
+            print_log('The config has no tta_model: MultiScaleChipTTA with its default scales is used', 'current')
+        tta_model = cfg.get('tta_model') or dict(type='mmsniper.MultiScaleChipTTA')
+        model = MODELS.build({**tta_model, 'module': detector})
+        model.cfg, model.dataset_meta = detector.cfg, detector.dataset_meta
+        return model.eval()
+
+    def _init_pipeline(self, cfg: Config) -> Compose:
+        steps = copy.deepcopy(cfg.test_dataloader.dataset.pipeline)
+        if self.tta:
+            steps = copy.deepcopy(cfg.get('tta_pipeline')) or [steps[0], dict(type='PackDetInputs')]
+            steps = [step for step in steps if str(step['type']).split('.')[-1] != 'LoadAnnotations']
+        pipeline = super()._init_pipeline(ConfigDict(test_dataloader=dict(dataset=dict(pipeline=steps))))
+        pipeline.transforms = [
+            CheckedLoader(step) if isinstance(step, InferencerLoader) else step for step in pipeline.transforms
+        ]
+        return pipeline
+
+    def _init_visualizer(self, cfg: Config) -> object:
+        settings = copy.deepcopy(cfg.get('visualizer') or dict(type='DetLocalVisualizer', name='visualizer'))
+        if str(settings['type']).split('.')[-1] == 'DetLocalVisualizer':
+            settings.update(type=LargeImageVisualizer, vis_backends=None)
+        return super()._init_visualizer(ConfigDict(visualizer=settings))
+
+    def _inputs_to_list(self, inputs: InputType | list[InputType]) -> list[str | np.ndarray]:
+        if isinstance(inputs, (str, Path)) and os.path.isdir(inputs):
+            inputs = image_files(inputs)[0]
+        inputs = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
+        return [str(image) if isinstance(image, Path) else image for image in inputs]
+
+    def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
+        """What is detected in one image, as JSON takes it.
+
+        Args:
+            data_sample: As the model returns it.
+            pred_out_dir: A folder: also write it there, to ``preds/NAME.json``.
+
+        Returns:
+            ``bboxes`` xyxy in the image frame, ``labels``, ``scores`` and, if there are any, ``masks`` as COCO RLE.
+        """
+        instances = data_sample.get('pred_instances', {})
+        if not isinstance(instances.get('masks'), EncodedMasks):
+            return super().pred2dict(data_sample, pred_out_dir)
+        # mmdet would decode every mask only to encode it again.
+        instances = instances.new()
+        masks = instances.pop('masks')
+        result = super().pred2dict(DetDataSample(pred_instances=instances))
+        result['masks'] = [{**rle, 'counts': rle['counts'].decode()} for rle in masks]
+        if pred_out_dir:
+            name = Path(data_sample.img_path).stem if data_sample.get('img_path') else str(self.num_predicted_imgs)
+            self.num_predicted_imgs += 'img_path' not in data_sample
+            mmengine.dump(result, os.path.join(pred_out_dir, 'preds', f'{name}.json'))
+        return result

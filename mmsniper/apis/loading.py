@@ -1,0 +1,71 @@
+"""Which files of a folder are images, and loading that says which image is wrong and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from mmdet.apis.det_inferencer import IMG_EXTENSIONS
+
+
+def image_files(folder: str | Path) -> tuple[list[Path], int]:
+    """Images directly in a folder, by their extension, sorted by name, and the number of its other files.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    images = [path for path in files if path.suffix.lower() in IMG_EXTENSIONS]
+    if not images:
+        raise ValueError(
+            f'{folder}: no images among {len(files)} files; name a folder that holds them itself, as '
+            f'{" ".join(IMG_EXTENSIONS)}'
+        )
+    return images, len(files) - len(images)
+
+
+class CheckedLoader:
+    """An mmdet ``InferencerLoader`` whose errors name the image.
+
+    Args:
+        load: The loader.
+    """
+
+    def __init__(self, load: Callable[[object], dict]) -> None:
+        self.load = load
+
+    def __call__(self, inputs: str | np.ndarray | dict) -> dict:
+        """Load one image.
+
+        Args:
+            inputs: A path or URL, an array (H, W, 3) uint8 in BGR order, or a dict with ``img_path`` or ``img``.
+
+        Raises:
+            OSError: If the file cannot be opened.
+            ValueError: If it is no image, or the array is of another kind.
+        """
+        image = inputs.get('img', inputs.get('img_path')) if isinstance(inputs, dict) else inputs
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise ValueError(
+                    f'an image given as an array is (H, W, 3) uint8 in BGR order; got {image.shape} {image.dtype}'
+                )
+            results = self.load(inputs)
+            # It is None: mmdet would name what it saves after it.
+            results.pop('img_path', None)
+            return results
+        try:
+            return self.load(inputs)
+        except Exception as error:
+            if isinstance(error, OSError) and error.filename:
+                raise
+            raise ValueError(f'{image}: cannot be read as an image: {_reason(str(image), error)}') from error
+
+
+def _reason(path: str, error: Exception) -> str:
+    if Path(path).is_file() and not Path(path).stat().st_size:
+        return 'the file is empty'
+    if isinstance(error, AssertionError):  # what mmcv makes of a decoder that gives nothing
+        return 'it is damaged, or of a format that OpenCV does not know'
+    return str(error).strip()
