@@ -19,7 +19,7 @@ env:  ## make the virtual environment (.venv, or .venv-onedl for the fork)
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.10 to 3.13 found; install one or say make PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) scripts/setup_env.py --stack $(STACK)
 
-demo: env  ## generate data, train on chips, evaluate: about ten minutes on two cores
+demo: env  ## the whole recipe on generated data: some twelve minutes on two cores
 	$(BIN)/python tools/demo.py
 
 test: env  ## run the tests with coverage

@@ -1,14 +1,15 @@
-"""SNIPER from data to evaluated detector on two CPU cores: generate images, draw chips, train, test.
+"""SNIPER from data to pictures on two CPU cores: images, the whole recipe, chips drawn, multi-scale test, detections.
 
     python tools/demo.py [--work-dir work_dirs/demo] [--data-root data/shapes] [--cfg-options ...]
 
 Everything is done by the tools beside this file, as you would on your own data; results.json in the work directory
-sums it up.
+sums it up. What is done is not done again.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,8 +20,10 @@ from browse_chips import build_chip_dataset
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
+from mmsniper.chips import ChipKind
+
 TOOLS = Path(__file__).resolve().parent
-CONFIG = TOOLS.parent / 'configs' / 'demo' / 'sniper_tiny_shapes.py'
+CONFIG = TOOLS.parent / 'configs' / 'demo' / 'sniper_tiny_neg_shapes.py'
 METRICS = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_s', 'bbox_mAP_m', 'bbox_mAP_l')
 
 
@@ -29,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'), help='where everything is written')
     parser.add_argument('--data-root', type=Path, default=Path('data/shapes'), help='where the images are generated')
-    parser.add_argument('--train', type=int, default=120, help='number of training images')
+    parser.add_argument('--train', type=int, default=100, help='number of training images')
     parser.add_argument('--val', type=int, default=40, help='number of validation images')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='override settings of the config')
     args = parser.parse_args()
@@ -38,44 +41,62 @@ def main() -> None:
         f'train_dataloader.dataset.dataset.data_root={root}',
         *(f'{split}_dataloader.dataset.data_root={root}' for split in ('val', 'test')),
         *(f'{split}_evaluator.ann_file={root}annotations/val.json' for split in ('val', 'test')),
+        f'train_dataloader.dataset.negatives.ann_file={args.work_dir / "negative_chips.npz"}',
+        # The test that follows evaluates once; the training loop would do so too after its last epoch.
+        'train_cfg.val_begin=1000',
         *args.cfg_options,
     ]
     passed_on = ['--cfg-options', *options]
 
     start = time.perf_counter()
     shapes = [str(args.data_root), '--train', str(args.train), '--val', str(args.val)]
-    stage('1/4 generate images', 'make_shapes_dataset.py', *shapes)
-    stage('2/4 draw chips', 'browse_chips.py', CONFIG, '--out-dir', args.work_dir / 'chips', *passed_on)
-    # The test that follows evaluates once; the training loop would do so too after its last epoch.
-    no_validation = 'train_cfg.val_begin=1000'
-    train_seconds = stage('3/4 train', 'train.py', CONFIG, '--work-dir', args.work_dir, *passed_on, no_validation)
-    checkpoint = (args.work_dir / 'last_checkpoint').read_text().strip()
-    stage('4/4 test, single scale', 'test.py', CONFIG, checkpoint, '--work-dir', args.work_dir / 'test', *passed_on)
+    stage('generate images', 'make_shapes_dataset.py', *shapes)
+    stage(
+        'the recipe: RPN, negative chips, detector, test',
+        'train_sniper.py',
+        CONFIG,
+        '--work-dir',
+        args.work_dir,
+        *passed_on,
+    )
+    chips = args.work_dir / 'chips'
+    stage('draw chips', 'browse_chips.py', CONFIG, '--recipe', args.work_dir, '--out-dir', chips, *passed_on)
+    trained = [CONFIG, (args.work_dir / 'last_checkpoint').read_text().strip()]
+    stage('test at several scales', 'test.py', *trained, '--tta', '--work-dir', args.work_dir / 'tta', *passed_on)
+    some, found = args.work_dir / 'images', args.work_dir / 'detections'
+    some.mkdir(exist_ok=True)
+    for image in sorted((args.data_root / 'val').iterdir())[:6]:
+        shutil.copy(image, some)
+    stage('draw detections', 'infer.py', *trained, some, '--out', found, *passed_on)
 
-    newest = max((args.work_dir / 'test').glob('*/*.json'), key=lambda path: path.stat().st_mtime)
-    measured = json.loads(newest.read_text())
-    results = {name: measured[f'coco/{name}'] for name in METRICS}
-    results.update(count_chips(options), train_seconds=round(train_seconds, 1))
+    results = {**measured(args.work_dir / 'test'), **measured(args.work_dir / 'tta', 'tta_'), **count_chips(options)}
+    stages = json.loads((args.work_dir / 'stages.json').read_text())
+    results['train_seconds'] = stages['detector']['seconds']
     path = args.work_dir / 'results.json'
     path.write_text(json.dumps(results, indent=2) + '\n')
     print(json.dumps(results, indent=2))
-    print(f'{time.perf_counter() - start:.0f} s in all. Look at {args.work_dir / "chips"}; figures are in {path}')
+    print(f'{time.perf_counter() - start:.0f} s in all. Look at {chips} and {found}; figures are in {path}')
 
 
-def stage(title: str, script: str, *arguments: object) -> float:
-    """Run a tool and return its seconds.
+def measured(folder: Path, prefix: str = '') -> dict[str, float]:
+    """The figures of the last test in a work directory."""
+    newest = max(folder.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
+    figures = json.loads(newest.read_text())
+    return {prefix + name: figures[f'coco/{name}'] for name in METRICS}
+
+
+def stage(title: str, script: str, *arguments: object) -> None:
+    """Run a tool.
 
     Raises:
         SystemExit: If the tool fails.
     """
     print(f'\n=== {title}', flush=True)
-    start = time.perf_counter()
     # A network this small gains little from more threads, and loses much where another program is busy.
     env = {'OMP_NUM_THREADS': '1', **os.environ}
     code = subprocess.run([sys.executable, str(TOOLS / script), *map(str, arguments)], env=env).returncode
     if code:
         raise SystemExit(f'{script} failed with exit code {code}')
-    return time.perf_counter() - start
 
 
 def count_chips(options: list[str]) -> dict[str, float]:
@@ -88,10 +109,12 @@ def count_chips(options: list[str]) -> dict[str, float]:
     dataset = build_chip_dataset(cfg)
     resize = next(step for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize')
     single_scale = np.prod(dataset.table.sizes * resize.scale, axis=1).sum()
-    chips = len(dataset.plan(0, cfg.randomness.seed))
+    plan = dataset.plan(0, cfg.randomness.seed)
+    images = len(dataset.table)
     return {
-        'chips_per_image': round(chips / len(dataset.table), 3),
-        'pixels_vs_single_scale': round(chips * dataset.planner.chip_size**2 / float(single_scale), 3),
+        'chips_per_image': round(len(plan) / images, 3),
+        'negative_chips_per_image': round(int((plan.kind == ChipKind.NEGATIVE).sum()) / images, 3),
+        'pixels_vs_single_scale': round(len(plan) * dataset.planner.chip_size**2 / float(single_scale), 3),
     }
 
 

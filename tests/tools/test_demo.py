@@ -28,13 +28,21 @@ def test_the_demo_runs_from_data_to_results(tmp_path):
         'bbox_mAP_s',
         'bbox_mAP_m',
         'bbox_mAP_l',
+        'tta_bbox_mAP',
+        'tta_bbox_mAP_50',
+        'tta_bbox_mAP_s',
+        'tta_bbox_mAP_m',
+        'tta_bbox_mAP_l',
         'chips_per_image',
+        'negative_chips_per_image',
         'pixels_vs_single_scale',
         'train_seconds',
     }
     assert results['chips_per_image'] > 0
     assert results['train_seconds'] > 1
+    assert results['chips_per_image'] > results['negative_chips_per_image'] > 0
     assert len(list((work / 'chips').glob('*.png'))) == 8
+    assert len(list((work / 'detections').glob('*.png'))) == 2
     assert 'Average Precision' in done.stdout
 
 

@@ -1,0 +1,230 @@
+"""Multi-scale inference against other ways to look closely: time and AP, one checkpoint, one run.
+
+python benchmarks/tta.py CHECKPOINT [--config configs/demo/sniper_tiny_shapes.py] [--soft-nms]
+
+Generates test images of 960 x 960 and of 3000 x 2250 px and detects on each, image by image and method by method, from
+file to boxes: single scale; mmdet's DetTTAModel and ours on the same scales; ours with tiles; and SAHI's sliced
+prediction (`pip install sahi`; left out if missing) with its defaults and with its best slice size on the first images.
+"""
+
+import argparse
+import contextlib
+import copy
+import io
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmcv.ops import batched_nms
+from mmdet.apis import init_detector
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import Compose, pseudo_collate
+from negatives import ROOT, run
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mmsniper.models.soft_nms import soft_nms
+
+SETS = {
+    '960 px': ('--width 960 960 --height 960 960 --objects 12 12 --distractors 20 20', 1024),
+    '3000 px': ('--width 3000 3000 --height 2250 2250 --objects 60 60 --distractors 120 120', 2048),
+}
+LOAD = dict(type='LoadImageFromFile')
+KEYS = ('img_path', 'ori_shape', 'img_shape', 'scale_factor')
+FLIP_KEYS = (*KEYS, 'flip', 'flip_direction')
+FEWER_PIXELS = dict(scales=[1.6, 0.6, (256, 256)], ranges=[(None, 90), (60, 240), (110, None)])
+SLICES = (256, 384, 512, 768, 1024)
+
+
+def main() -> None:
+    """Read the arguments, print a table per image size."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('checkpoint', nargs='?', help='of the config; make demo writes work_dirs/demo/epoch_*.pth')
+    parser.add_argument('--config', default=str(ROOT / 'configs/demo/sniper_tiny_shapes.py'), help='with tta_model')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/tta'), help='where images are generated')
+    parser.add_argument('--images', type=int, nargs=2, default=[40, 8], help='images of each size')
+    parser.add_argument('--device', default='cpu', help='such as cuda:0')
+    parser.add_argument('--soft-nms', action='store_true', help='time soft-NMS alone')
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # the same for all, and steady
+    if args.soft_nms:
+        time_soft_nms(args.device)
+    if not args.checkpoint:
+        return
+    for (name, (shapes, tile)), count in zip(SETS.items(), args.images, strict=True):
+        data_root = args.work_dir / name.replace(' ', '')
+        command = [ROOT / 'tools/make_shapes_dataset.py', data_root, '--train', 0, '--val', count, *shapes.split()]
+        run([*command, '--empty', 0, '--seed', 1], args.work_dir / 'data.log')
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(str(data_root / 'annotations/val.json'))
+        compare(name, methods(args, tile), truth, data_root / 'val')
+
+
+def compare(name: str, detectors: dict[str, Callable], truth: COCO, folder: Path) -> None:
+    """Run every method on every image and print the table."""
+    if 'SAHI' in detectors:
+        best = best_slice(detectors.pop('SAHI, slices'), truth, folder)
+        detectors[f'SAHI, slices of {best[0]} px'] = best[1]
+    images = truth.loadImgs(sorted(truth.getImgIds()))
+    seconds, found = dict.fromkeys(detectors, 0.0), {method: [] for method in detectors}
+    for detect_in in detectors.values():
+        detect_in(folder / images[0]['file_name'])  # warm up
+    for image in images:
+        for method, detect_in in detectors.items():
+            start = time.perf_counter()
+            predictions = detect_in(folder / image['file_name'])
+            seconds[method] += time.perf_counter() - start
+            found[method] += coco_format(predictions, image['id'])
+    ours = seconds['ours']
+    print(f'\n| {name}, {len(images)} images | AP | AP50 | small | medium | large | s per image | time / ours |')
+    print('|---|---|---|---|---|---|---|---|')
+    for method, results in found.items():
+        figures = ' | '.join(f'{value:.3f}' for value in average_precision(truth, results))
+        print(
+            f'| {method} | {figures} | {seconds[method] / len(images):.2f} | {seconds[method] / ours:.2f} |', flush=True
+        )
+
+
+def methods(args: argparse.Namespace, tile: int) -> dict[str, Callable]:
+    """Detectors by name: from a path to (boxes (K, 4) xyxy, scores (K,), labels (K,))."""
+    cfg = Config.fromfile(args.config)
+    model = init_detector(cfg, args.checkpoint, device=args.device)
+    single = [step for step in cfg.test_dataloader.dataset.pipeline if step.type != 'LoadAnnotations']
+    single = [{**step, 'meta_keys': KEYS} if step['type'] == 'PackDetInputs' else step for step in single]
+    whole = [LOAD, dict(type='PackDetInputs', meta_keys=KEYS[:-1])]
+    tta = cfg.tta_model.tta_cfg
+    resizes = [dict(type='Resize', scale=scale, keep_ratio=True) for scale in tta.scales]
+    flips, packs = [dict(type='RandomFlip', prob=0.0)], [dict(type='PackDetInputs', meta_keys=FLIP_KEYS)]
+    views = [LOAD, dict(type='TestTimeAug', transforms=[resizes, flips, packs])]
+    mmdet_cfg = ConfigDict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=tta.max_per_img)
+
+    def ours(**changes: object) -> torch.nn.Module:
+        return MODELS.build(dict(**{**cfg.tta_model, 'tta_cfg': {**copy.deepcopy(tta), **changes}}, module=model))
+
+    found = {
+        'single scale': partial(detect, model, Compose(single)),
+        "mmdet's DetTTAModel": partial(
+            detect, MODELS.build(dict(type='DetTTAModel', tta_cfg=mmdet_cfg, module=model)), Compose(views)
+        ),
+        'ours': partial(detect, ours(max_canvas=10**6), Compose(whole)),
+        f'ours, tiles of {tile} px': partial(detect, ours(max_canvas=tile), Compose(whole)),
+        'ours, fewer pixels': partial(detect, ours(**FEWER_PIXELS), Compose(whole)),
+        "ours, merged as mmdet's": partial(detect, ours(nms=mmdet_cfg.nms, ranges=None), Compose(whole)),
+    }
+    with contextlib.suppress(ImportError):
+        found.update(sahi_methods(args))
+    return found
+
+
+def detect(model: torch.nn.Module, pipeline: Compose, path: Path) -> tuple[np.ndarray, ...]:
+    """As a test loop does it."""
+    data = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
+    with torch.no_grad():
+        found = model.test_step(data)[0].pred_instances
+    return found.bboxes.cpu().numpy(), found.scores.cpu().numpy(), found.labels.cpu().numpy()
+
+
+def sahi_methods(args: argparse.Namespace) -> dict[str, Callable]:
+    """SAHI as it comes, and with a slice size to choose and a threshold that does not cut AP."""
+    from sahi import AutoDetectionModel
+    from sahi.predict import get_sliced_prediction
+
+    def sliced(threshold: float, path: Path, **options: object) -> tuple[np.ndarray, ...]:
+        if threshold not in models:
+            models[threshold] = AutoDetectionModel.from_pretrained(
+                model_type='mmdet',
+                model_path=args.checkpoint,
+                config_path=args.config,
+                confidence_threshold=threshold,
+                device=args.device,
+            )
+        result = get_sliced_prediction(str(path), models[threshold], verbose=0, **options)
+        found = result.object_prediction_list
+        boxes = np.array([one.bbox.to_xyxy() for one in found], float).reshape(-1, 4)
+        return boxes, np.array([one.score.value for one in found]), np.array([one.category.id for one in found], int)
+
+    models: dict[float, object] = {}
+
+    def of_size(size: int) -> Callable:
+        return lambda path: sliced(0.01, path, slice_height=size, slice_width=size)
+
+    return {'SAHI': partial(sliced, 0.3), 'SAHI, slices': of_size}
+
+
+def best_slice(of_size: Callable, truth: COCO, folder: Path) -> tuple[int, Callable]:
+    """The slice size with the highest AP on the first images."""
+    images = truth.loadImgs(sorted(truth.getImgIds())[: max(2, len(truth.imgs) // 4)])
+    scores = {}
+    for size in SLICES:
+        found = [d for image in images for d in coco_format(of_size(size)(folder / image['file_name']), image['id'])]
+        scores[size] = average_precision(truth, found, [image['id'] for image in images])[0]
+    print('SAHI, AP by slice size:', {size: round(float(score), 3) for size, score in scores.items()}, flush=True)
+    size = max(scores, key=scores.get)
+    return size, of_size(size)
+
+
+def coco_format(predictions: tuple[np.ndarray, ...], image_id: int) -> list[dict]:
+    """Detections as COCO results; the generated categories count from 1."""
+    boxes, scores, labels = predictions
+    boxes = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist()
+    return [
+        dict(image_id=image_id, bbox=box, score=float(score), category_id=int(label) + 1)
+        for box, score, label in zip(boxes, scores, labels, strict=True)
+    ]
+
+
+def average_precision(truth: COCO, found: list[dict], image_ids: list[int] | None = None) -> np.ndarray:
+    """AP, AP50, AP small, medium, large."""
+    if not found:
+        return np.zeros(5)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCOeval(truth, truth.loadRes(found), 'bbox')
+        coco.params.imgIds = image_ids or coco.params.imgIds
+        coco.evaluate()
+        coco.accumulate()
+        coco.summarize()
+    return coco.stats[[0, 1, 3, 4, 5]]
+
+
+def time_soft_nms(device: str, repeats: int = 5) -> None:
+    """Ours against mmcv's, median of some repeats, on boxes in clusters, of 80 classes and of one."""
+    settings = dict(sigma=0.55, min_score=1e-3, method='gaussian', iou_threshold=0.3)
+    print('| boxes | classes | mmcv, ms | ours, ms | mmcv / ours |')
+    print('|---|---|---|---|---|')
+    for n_classes in (80, 1):
+        for count in (1000, 3000, 10000, 30000):
+            boxes, scores, labels = (part.to(device) for part in clustered_boxes(count, n_classes))
+            theirs = partial(batched_nms, boxes, scores, labels, dict(type='soft_nms', split_thr=10**9, **settings))
+            ours = partial(soft_nms, boxes, scores, labels, **settings)
+            ours()  # compiles
+            took = {call: [] for call in (theirs, ours)}
+            for _ in range(repeats):
+                for call, times in took.items():
+                    start = time.perf_counter()
+                    call()
+                    if device != 'cpu':
+                        torch.cuda.synchronize()
+                    times.append(1000 * (time.perf_counter() - start))
+            a, b = (float(np.median(times)) for times in took.values())
+            print(f'| {count} | {n_classes} | {a:.1f} | {b:.1f} | {a / b:.1f} |', flush=True)
+
+
+def clustered_boxes(count: int, n_classes: int) -> tuple[torch.Tensor, ...]:
+    """Some 20 boxes around each of many objects of 10 to 300 px, as detectors leave them: boxes, scores, labels."""
+    rng = np.random.default_rng(0)
+    n_objects = max(count // 20, 1)
+    centres, sides = rng.uniform(0, 2000, (n_objects, 2)), np.exp(rng.uniform(np.log(10), np.log(300), (n_objects, 2)))
+    which = rng.integers(n_objects, size=count)
+    sides, classes = sides[which], rng.integers(n_classes, size=n_objects)[which]
+    centres = centres[which] + rng.normal(0, 0.1, (count, 2)) * sides
+    sides = sides * np.exp(rng.normal(0, 0.1, (count, 2)))
+    boxes = torch.from_numpy(np.hstack([centres - sides / 2, centres + sides / 2])).float()
+    return boxes, torch.from_numpy(rng.uniform(0.01, 1, count)).float(), torch.from_numpy(classes)
+
+
+if __name__ == '__main__':
+    main()
