@@ -23,10 +23,10 @@ demo: env  ## the whole recipe on generated data: some twelve minutes on two cor
 	$(BIN)/python tools/demo.py
 
 test: env  ## run the tests with coverage
-	$(BIN)/python -m pytest --cov=mmsniper $(ARGS)
+	$(BIN)/python -m pytest -n auto --cov=mmsniper $(ARGS)
 
 smoke: env  ## run the short set of tests
-	$(BIN)/python -m pytest -m smoke $(ARGS)
+	$(BIN)/python -m pytest -n auto -m smoke $(ARGS)
 
 lint: env  ## check style, types and docstrings
 	$(BIN)/ruff check .

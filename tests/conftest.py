@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
@@ -121,3 +123,36 @@ def some_images():
         (150, 100, []),
         (300, 200, [*objects(3, 300, 200, 10, 80), crowd]),
     ]
+
+
+@pytest.fixture(scope='session')
+def tiny_mask_rcnn(tmp_path_factory):
+    """Paths of a config with a test pyramid of two scales, and of its random weights; classes 'thing' and 'other'."""
+    folder = tmp_path_factory.mktemp('tiny_mask_rcnn')
+    base = Path(__file__).parents[1] / 'configs/_base_'
+    bases = [
+        'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
+        'mmdet::_base_/default_runtime.py',
+        str(base / 'datasets/sniper_coco_detection.py'),
+        str(base / 'tta/sniper_tta.py'),
+    ]
+    model = dict(
+        backbone=dict(depth=18, base_channels=8, frozen_stages=-1, init_cfg=None),
+        neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+        rpn_head=dict(in_channels=16, feat_channels=16),
+        roi_head=dict(
+            bbox_roi_extractor=dict(out_channels=16),
+            bbox_head=dict(in_channels=16, fc_out_channels=32, num_classes=2),
+            mask_roi_extractor=dict(out_channels=16),
+            mask_head=dict(num_convs=1, in_channels=16, conv_out_channels=16, num_classes=2),
+        ),
+    )
+    tta_cfg = dict(scales=[1.0, (128, 128)], ranges=[(None, 60), (40, None)], max_canvas=1024, max_per_img=20)
+    text = f'_base_ = {bases}\nmodel = {model}\ntta_model = dict(tta_cfg={tta_cfg})\n'
+    (folder / 'tiny.py').write_text(text)
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    detector = MODELS.build(Config.fromfile(folder / 'tiny.py').model)
+    meta = dict(dataset_meta=dict(classes=('thing', 'other'), palette=[(220, 20, 60), (0, 120, 200)]))
+    torch.save(dict(state_dict=detector.state_dict(), meta=meta), folder / 'tiny.pth')
+    return folder / 'tiny.py', folder / 'tiny.pth'

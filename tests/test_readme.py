@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 from mmengine.config import Config
 
@@ -30,6 +31,17 @@ def test_the_planner_example_gives_what_it_says():
     assert chips.bboxes.shape == (2, 4)
     assert chips.scale_idx.tolist() == [0, 2]
     np.testing.assert_allclose(chips.scale, [2.994, 0.8], atol=5e-4)
+
+
+def test_the_three_lines_detect(tiny_mask_rcnn, tmp_path):
+    image = tmp_path / 'image.png'
+    cv2.imwrite(str(image), np.zeros((30, 40, 3), np.uint8))
+    lines = next(block for block in BLOCKS if 'MultiScaleInferencer' in block)
+    for name, path in (('my_config.py', tiny_mask_rcnn[0]), ('epoch_7.pth', tiny_mask_rcnn[1]), ('image.jpg', image)):
+        lines = lines.replace(f"'{name}'", f"'{path}'")
+    names = {}
+    exec(lines, names)
+    assert sorted(names['result']) == ['bboxes', 'labels', 'masks', 'scores']
 
 
 def test_links_lead_somewhere():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import mmengine
@@ -13,7 +14,7 @@ from mmdet.datasets.transforms import InferencerLoader
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
 from torch import nn
 
@@ -69,6 +70,10 @@ class MultiScaleInferencer(DetInferencer):
             CheckedLoader(step) if isinstance(step, InferencerLoader) else step for step in pipeline.transforms
         ]
         return pipeline
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        # mmengine warns about a registry before it sees that there is nothing to look up.
+        return super()._init_collate(cfg) if cfg.test_dataloader.get('collate_fn') else pseudo_collate
 
     def _init_visualizer(self, cfg: Config) -> object:
         settings = copy.deepcopy(cfg.get('visualizer') or dict(type='DetLocalVisualizer', name='visualizer'))

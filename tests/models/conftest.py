@@ -63,6 +63,7 @@ DETECTORS = dict(
                 in_channels=16,
                 feat_channels=32,
                 stacked_convs=1,
+                num_grids=[12, 10, 8, 6, 4],
                 mask_feature_head=dict(feat_channels=32, out_channels=32),
             ),
             test_cfg=dict(score_thr=0.0, mask_thr=0.5, filter_thr=0.0, max_per_img=20),

@@ -60,8 +60,8 @@ def test_no_images(oracle):
 
 
 @pytest.mark.parametrize('flip', [False, True])
-@pytest.mark.parametrize('scales', [[2.0, 1.0, 0.5], [(900, 600), (411, 300), (170, 120)]], ids=['zooms', 'edges'])
-@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('scales', [[2.0, 1.0, 0.5], [(700, 500), (411, 300), (170, 120)]], ids=['zooms', 'edges'])
+@pytest.mark.parametrize('seed', range(3))
 def test_boxes_come_back_through_scales_tiles_and_flips(oracle, packed, seed, scales, flip):
     image, bboxes, labels = scene(seed)
     seer = oracle()
@@ -69,9 +69,11 @@ def test_boxes_come_back_through_scales_tiles_and_flips(oracle, packed, seed, sc
     (result,) = tta.test_step(packed(image))
     agree(result.pred_instances, bboxes, labels, 1.0)
     assert sum(shape[0] for shape in seer.shapes) >= 12 * (1 + flip)
+    views = tta.choose_views(0, image, result)
+    seen = [sample for _, sample in tta.run_views([image], [result], views)]
     for nms in (None, dict(type='soft_nms')):
         tta.nms = nms
-        found = tta.test_step(packed(image))[0].pred_instances
+        found = tta.merge_preds([seen])[0].pred_instances
         # Each object at one or two scales, in one to four tiles; never a part of it.
         apart = (found.bboxes[:, None] - bboxes).abs().max(-1).values.min(1).values
         assert apart.max() < 1

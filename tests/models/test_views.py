@@ -150,7 +150,7 @@ def test_an_open_range_overlaps_by_half():
 
 @pytest.mark.parametrize('zoom', [1.0, 2.0])
 def test_a_canvas_too_small_for_the_range_is_named(zoom):
-    size = (3000, 200)
+    size = (600, 200)
     side = 256 // int(zoom)
     largest = side - 2 * BORDER / zoom
     assert len(tiles(size, zoom, largest - 1, 256)) > 1

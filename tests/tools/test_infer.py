@@ -1,6 +1,5 @@
-"""Pictures and COCO's format from a folder, by the tool as a user calls it."""
-
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,68 +7,127 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
-from mmdet.registry import MODELS
-from mmengine.config import Config
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope='module')
-def infer(tmp_path_factory):
-    """Calls the tool with a checkpoint of random weights of the demo's detector with masks."""
-    folder = tmp_path_factory.mktemp('infer')
-    config = ROOT / 'configs/demo/sniper_mask_tiny_shapes.py'
-    cfg = Config.fromfile(config)
-    model = MODELS.build(cfg.model)
-    meta = dict(dataset_meta=dict(classes=cfg.metainfo.classes))
-    torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'checkpoint.pth')
+@pytest.fixture
+def tool(monkeypatch):
+    """The script as a module."""
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    import infer
 
-    def call(*arguments):
-        command = [sys.executable, ROOT / 'tools/infer.py', config, folder / 'checkpoint.pth', *arguments]
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=folder)
-
-    return call
+    return infer
 
 
-def test_a_folder_with_a_broken_image_and_two_of_one_name(infer, tmp_path):
+@pytest.fixture
+def folder(tmp_path):
+    """Three images, two of the same name but for the extension, a broken one and a text."""
+    rng = np.random.default_rng(0)
     images = tmp_path / 'images'
     images.mkdir()
-    rng = np.random.default_rng(0)
-    for name in ('a.png', 'a.jpg', 'c.png'):
-        cv2.imwrite(str(images / name), rng.integers(0, 255, (60, 80, 3), np.uint8))
-    (images / 'b.png').write_bytes(b'nothing')
-    (images / 'readme.txt').touch()
+    for name, width, height in (('a.jpg', 80, 60), ('a.png', 50, 90), ('z.png', 2500, 10)):
+        cv2.imwrite(str(images / name), rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    (images / 'broken.jpg').write_text('no image')
+    (images / 'notes.txt').write_text('no image')
+    return images
 
-    done = infer(images, '--out', tmp_path / 'out', '--score-thr', '0.0')
-    assert done.returncode == 1
-    assert 'b.png: cannot be read as an image' in done.stderr
+
+def run(tiny_mask_rcnn, *options):
+    command = [sys.executable, ROOT / 'tools/infer.py', *tiny_mask_rcnn, *options, '--device', 'cpu']
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=env)
+
+
+def test_a_folder_with_a_broken_image(tiny_mask_rcnn, folder, tmp_path):
+    out = tmp_path / 'new/out'
+    done = run(tiny_mask_rcnn, folder, '--out', out)
+    assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
+    assert '1 files' in done.stdout and 'left out' in done.stdout
+    assert f'{folder / "broken.jpg"}: cannot be read as an image' in done.stderr
     assert '1 of 4 images could not be done' in done.stderr
-    assert '1 files' in done.stdout
-    assert sorted(path.name for path in (tmp_path / 'out').glob('*.png')) == ['a.jpg.png', 'a.png.png', 'c.png']
-    coco = COCO(str(tmp_path / 'out/detections.json'))
-    assert [image['file_name'] for image in coco.imgs.values()] == ['a.jpg', 'a.png', 'c.png']
-    assert [category['name'] for category in coco.cats.values()][0] == 'circle'
-    assert len(coco.anns) > 0
-    for annotation in coco.anns.values():
-        x, y, w, h = annotation['bbox']
-        assert min(x, y, w, h) >= 0
-        assert max(x + w, y + h) <= 80.01
-        assert coco.annToMask(annotation).shape == (60, 80)
+    assert sorted(path.name for path in out.iterdir()) == ['a.jpg.png', 'a.png.png', 'detections.json', 'z.png']
+    sizes = {path.name: cv2.imread(str(path)).shape[1::-1] for path in out.glob('*.png')}
+    assert sizes == {'a.jpg.png': (80, 60), 'a.png.png': (50, 90), 'z.png': (2000, 8)}
+
+    coco = COCO(out / 'detections.json')
+    assert [(image['id'], image['file_name'], image['width'], image['height']) for image in coco.imgs.values()] == [
+        (1, 'a.jpg', 80, 60),
+        (2, 'a.png', 50, 90),
+        (3, 'z.png', 2500, 10),
+    ]
+    assert coco.loadCats([1, 2]) == [dict(id=1, name='thing'), dict(id=2, name='other')]
+    assert sorted(coco.anns) == list(range(1, len(coco.anns) + 1))
+    for image_id, image in coco.imgs.items():
+        annotations = coco.imgToAnns[image_id]
+        assert 0 < len(annotations) <= 20
+        for annotation in annotations:
+            x, y, w, h = annotation['bbox']
+            assert x >= 0 and y >= 0 and w > 0 and h > 0
+            assert x + w <= image['width'] + 0.01 and y + h <= image['height'] + 0.01
+            assert annotation['category_id'] in (1, 2) and 0 < annotation['score'] < 1 and not annotation['iscrowd']
+            assert annotation['segmentation']['size'] == [image['height'], image['width']]
+            assert annotation['area'] == coco.annToMask(annotation).sum()
 
 
-def test_one_image_at_one_scale(infer, tmp_path):
-    path = tmp_path / 'one.png'
-    cv2.imwrite(str(path), np.zeros((50, 40, 3), np.uint8))
-    done = infer(path, '--out', tmp_path / 'out', '--no-tta')
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert cv2.imread(str(tmp_path / 'out/one.png')).shape == (50, 40, 3)
-    assert len(json.loads((tmp_path / 'out/detections.json').read_text())['images']) == 1
+def test_one_image_at_one_scale(tiny_mask_rcnn, folder, tmp_path):
+    options = ['model.test_cfg.rcnn.max_per_img=7']
+    done = run(tiny_mask_rcnn, folder / 'a.png', '--out', tmp_path / 'out', '--no-tta', '--cfg-options', *options)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert '1 images, 7 detections' in done.stdout
+    assert cv2.imread(str(tmp_path / 'out/a.png')).shape == (90, 50, 3)
 
 
-def test_pictures_never_replace_images(infer, tmp_path):
-    cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((50, 40, 3), np.uint8))
-    done = infer(tmp_path, '--out', tmp_path)
-    assert done.returncode == 2
-    assert 'is the folder of the images' in done.stderr
+@pytest.mark.parametrize(
+    ('image', 'out', 'message'),
+    [
+        ('images', 'images', 'is the folder of the images'),
+        ('images/a.png', 'images', 'is the folder of the images'),
+        ('empty', 'out', 'no images among 0 files'),
+    ],
+)
+def test_what_is_refused(tool, monkeypatch, capsys, folder, tmp_path, image, out, message):
+    (tmp_path / 'empty').mkdir()
+    arguments = ['infer.py', 'config', 'checkpoint', str(tmp_path / image), '--out', str(tmp_path / out)]
+    monkeypatch.setattr(sys, 'argv', arguments)
+    with pytest.raises(SystemExit) as stop:
+        tool.main()
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('names', 'pictures'),
+    [
+        (['a.jpg', 'b.tif'], ['a.png', 'b.png']),
+        (['a.jpg', 'a.png'], ['a.jpg.png', 'a.png.png']),
+        (['a.jpg', 'A.jpg'], ['a.jpg.png', 'A.jpg_.png']),
+        (['a.jpg', 'a.jpg.png', 'a.png'], ['a.jpg.png', 'a.jpg_.png', 'a.png.png']),
+    ],
+    ids=['different', 'extension', 'case', 'hostile'],
+)
+def test_no_picture_replaces_another(tool, names, pictures):
+    assert tool.picture_names([Path(name) for name in names]) == pictures
+
+
+def test_what_was_done_before_a_stop_is_kept(tool, tmp_path):
+    rle = coco_mask.encode(np.asfortranarray(np.ones((6, 8), np.uint8)))
+    found = dict(
+        bboxes=[[1, 2, 5, 4]], labels=[0], scores=[0.5], masks=[dict(size=[6, 8], counts=rle['counts'].decode())]
+    )
+
+    def stopped():
+        with tool.CocoFile(tmp_path / 'all.json', ('thing',)) as detections:
+            detections.add('a.png', 8, 6, found)
+            detections.add('b.png', 8, 6, dict(bboxes=[], labels=[], scores=[]))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    content = json.loads((tmp_path / 'all.json').read_text())
+    assert [image['file_name'] for image in content['images']] == ['a.png', 'b.png']
+    [annotation] = content['annotations']
+    assert annotation['bbox'] == [1, 2, 4, 2] and annotation['area'] == 48 and annotation['image_id'] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ['all.json']
