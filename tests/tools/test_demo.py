@@ -55,9 +55,9 @@ def test_a_failing_stage_stops_the_demo(tmp_path):
         '--val',
         '1',
         '--cfg-options',
-        'model.backbone.depth=7',
+        'train_dataloader.dataset.empty_chips=-1',
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert 'train.py failed with exit code' in done.stderr
+    assert 'train_sniper.py failed with exit code' in done.stderr
     assert not (tmp_path / 'work_dirs/demo/results.json').exists()
