@@ -85,7 +85,7 @@ def merge(
     scores, keep = _suppress(every.bboxes, every.scores, every.labels, nms, score_thr)
     enough = scores >= score_thr
     scores, keep = scores[enough], keep[enough]
-    if max_per_img > 0:
+    if max_per_img >= 0:
         scores, keep = scores[:max_per_img], keep[:max_per_img]
     merged = every[keep]
     merged.scores = scores

@@ -157,6 +157,7 @@ def test_it_builds_from_a_config_by_its_scoped_name(out_file):
 def test_memory_does_not_grow_with_proposals(out_file):
     miner, sample = make_miner(out_file), make_sample(0, n_proposals=900)
     kept = []
+    miner.process(None, [{**sample, 'img_path': 'data/train/first.jpg'}])  # loads what is compiled
     tracemalloc.start()
     for n in range(1000):
         miner.process(None, [{**sample, 'img_path': f'data/train/{n}.jpg'}])
