@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+from collections import OrderedDict
 from pathlib import Path
 
 import cv2
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.visualization import Visualizer
 
 # Before torch counts them, and for the processes that tests start: threads of small networks on a busy machine wait
 # for each other more than they work.
@@ -24,6 +27,13 @@ PLANNER = dict(scales=[2.0, 1.0, (128, 128)], valid_ranges=[(None, 40), (30, 90)
 def _mmdet_scope():
     """What mmdet's tools set up: types of mmdet need no prefix."""
     init_default_scope('mmdet')
+
+
+@pytest.fixture(autouse=True)
+def _own_visualizer(monkeypatch):
+    """No visualizer of an earlier test: hooks take the last one by the order in which *names* first came up."""
+    for kind in (Visualizer, DetLocalVisualizer):
+        monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture
