@@ -2,6 +2,6 @@
 
 from .chip_dataset import ChipDataset
 from .plan_sampler import ChipPlanSampler
-from .transforms import ChipSampler, PackChipInputs
+from .transforms import ChipSampler, MixChips, PackChipInputs
 
-__all__ = ['ChipDataset', 'ChipPlanSampler', 'ChipSampler', 'PackChipInputs']
+__all__ = ['ChipDataset', 'ChipPlanSampler', 'ChipSampler', 'MixChips', 'PackChipInputs']

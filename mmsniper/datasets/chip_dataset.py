@@ -60,8 +60,9 @@ class ChipDataset(Dataset):
         self.dataset = MMDET_DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         if isinstance(self.dataset, MultiImageMixDataset) or not hasattr(self.dataset, 'get_data_info'):
             raise TypeError(
-                f'ChipDataset cannot wrap {type(self.dataset).__name__}: it cuts chips from single annotated images, '
-                'and chips of several scales cannot be mixed: leave Mosaic and MixUp out'
+                f'ChipDataset cannot wrap {type(self.dataset).__name__}: it cuts chips from single annotated images; '
+                'mix the chips instead: MultiImageMixDataset(dataset=dict(type="mmsniper.ChipDataset", ...)) with '
+                'mmsniper.MixChips'
             )
         self.dataset.full_init()
         self.planner = ChipPlanner(**planner) if isinstance(planner, dict) else planner
@@ -72,6 +73,7 @@ class ChipDataset(Dataset):
         self.negatives = DatasetNegatives(img_paths, self.table.sizes, self.planner, **negatives) if negatives else None
         if self.negatives:
             self.negatives.report()
+        self.last_key: ChipKey | None = None  # what was cut last; transforms that mix chips draw partners by its seed
         self._current_plan: ChipPlan | None = None
         self._times_by_number = 0
         self._reported = False
@@ -117,8 +119,10 @@ class ChipDataset(Dataset):
         if not isinstance(key, ChipKey):
             self._count_number()
             key = self.current_plan.key(key)
+        self.last_key = key
         results = self.dataset.get_data_info(key.image_idx)
         results.update(
+            chip_seed=key.seed,
             chip=np.array(key.bbox, np.float32),
             scale_idx=key.scale_idx,
             chip_scale=key.scale,
@@ -140,6 +144,21 @@ class ChipDataset(Dataset):
             )
         return results
 
+    def draw_key(self, rng: np.random.Generator) -> ChipKey:
+        """A random chip of a random image, for transforms that mix chips: one of its positive chips if it has any.
+
+        Args:
+            rng: Source of randomness.
+        """
+        image_idx = int(rng.integers(len(self.table)))
+        bboxes, size = self.table.image(image_idx)
+        chips, kind = self.planner.positive(bboxes, size, rng), ChipKind.POSITIVE
+        if not len(chips):
+            chips, kind = self.planner.random(size, 1, rng), ChipKind.RANDOM
+        n = int(rng.integers(len(chips)))
+        seeds = rng.integers(2**32, size=1)
+        return ChipPlan(np.array([image_idx]), chips.take(np.array([n])), seeds, np.array([kind])).key(0)
+
     def get_data_info(self, key: ChipKey | int) -> dict:
         """Annotations of the image that a chip, or chip n of the current plan, is cut from."""
         image_idx = key.image_idx if isinstance(key, ChipKey) else int(self.current_plan.image_idx[key])
@@ -155,7 +174,8 @@ class ChipDataset(Dataset):
         if self._times_by_number == len(self.current_plan) + 1:
             print_log(
                 'ChipDataset: chips are asked for by number, again and again, so every epoch has the same ones; set '
-                "train_dataloader.sampler=dict(_delete_=True, type='mmsniper.ChipPlanSampler')",
+                "train_dataloader.sampler=dict(_delete_=True, type='mmsniper.ChipPlanSampler'), and if Mosaic, MixUp or"
+                ' CopyPaste asks, wrap it in mmsniper.MixChips',
                 logger='current',
                 level=WARNING,
             )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from mmdet.datasets import MultiImageMixDataset
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.logging import print_log
 from torch.utils.data import Dataset, Sampler
@@ -24,7 +25,7 @@ class ChipPlanSampler(Sampler):
     and are cut or topped up at random.
 
     Args:
-        dataset: A :class:`ChipDataset`.
+        dataset: A :class:`ChipDataset`, or mmdet's ``MultiImageMixDataset`` around one.
         shuffle: Random order; otherwise image by image.
         seed: Seed of plans and order, the same on all ranks. The runner passes its own.
 
@@ -34,13 +35,14 @@ class ChipPlanSampler(Sampler):
     """
 
     def __init__(self, dataset: Dataset, shuffle: bool = True, seed: int | None = None) -> None:
-        if not isinstance(dataset, ChipDataset):
+        chips = dataset.dataset if isinstance(dataset, MultiImageMixDataset) else dataset
+        if not isinstance(chips, ChipDataset):
             raise TypeError(
                 f'ChipPlanSampler needs a ChipDataset, but the loader has {type(dataset).__name__}; put what '
                 'repeats or joins data sets inside ChipDataset(dataset=...), not around it'
             )
         self.rank, self.world_size = get_dist_info()
-        self.dataset = dataset
+        self.dataset = chips
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = -1

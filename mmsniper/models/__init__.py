@@ -1,7 +1,15 @@
 """Labels by valid range, as task utils for any mmdet detector; multi-scale inference."""
 
-from .assigners import ValidRangeAssigner, ValidRangeRoIAssigner
+from .assigners import ValidRangeAssigner, ValidRangeATSSAssigner, ValidRangeRoIAssigner
+from .fcos_head import ValidRangeFCOSHead
 from .multi_scale_tta import MultiScaleChipTTA
 from .samplers import ValidRangeSampler
 
-__all__ = ['MultiScaleChipTTA', 'ValidRangeAssigner', 'ValidRangeRoIAssigner', 'ValidRangeSampler']
+__all__ = [
+    'MultiScaleChipTTA',
+    'ValidRangeATSSAssigner',
+    'ValidRangeAssigner',
+    'ValidRangeFCOSHead',
+    'ValidRangeRoIAssigner',
+    'ValidRangeSampler',
+]

@@ -1,24 +1,28 @@
 """Assigners that label by valid range: what makes SNIPER more than random crops (SNIPER, sec. 3.4; SNIP, sec. 5).
 
-Both are mmdet's ``MaxIoUAssigner`` and take its arguments; they belong in ``train_cfg``. Neither ever turns an object
-or an ignored region into background.
+Each is one of mmdet's and takes its arguments; they belong in ``train_cfg``. None ever turns an object or an ignored
+region into background.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
+from mmdet.models.task_modules.assigners import AssignResult, ATSSAssigner, MaxIoUAssigner
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..registry import TASK_UTILS
-from .valid_range import chip_labels, in_range, leave_out_background, plain_instances
+from .valid_range import chip_labels, in_any_range, in_range, leave_out_background, plain_instances
 
 
-class _ChipAssigner(MaxIoUAssigner):
-    """MaxIoUAssigner with this package's rule for ignored regions instead of mmdet's, which forgets them in chips
-    without ground truth."""
+class _ChipRules:
+    """Before an mmdet assigner: this package's rule for ignored regions instead of mmdet's, which forgets them in
+    chips without ground truth, and valid ground truth alone for anchors."""
+
+    invalid_iou_thr: float
 
     def __init__(self, *args: Any, region_iof_thr: float = 0.5, **kwargs: Any) -> None:
         # A config that inherits mmdet's assigner brings its ignore_iof_thr along; region_iof_thr replaces it.
@@ -30,9 +34,26 @@ class _ChipAssigner(MaxIoUAssigner):
         if ignored is not None and 'bboxes' in ignored:
             leave_out_background(result, priors, ignored.bboxes, self.region_iof_thr, 'iof')
 
+    def _label_anchors(
+        self,
+        assign: Callable[[InstanceData], AssignResult],
+        priors: Tensor,
+        gt_instances: InstanceData,
+        ignored: InstanceData | None,
+    ) -> AssignResult:
+        """Positives from valid ground truth; no background where an invalid box or a region is."""
+        valid = chip_labels(gt_instances).valid
+        result = assign(plain_instances(gt_instances, valid))
+        matched = result.gt_inds > 0
+        result.gt_inds[matched] = valid.nonzero().squeeze(1)[result.gt_inds[matched] - 1] + 1
+        result.num_gts = len(valid)
+        leave_out_background(result, priors, gt_instances.bboxes[~valid], self.invalid_iou_thr, 'iou')
+        self._leave_out_regions(result, priors, ignored)
+        return result
+
 
 @TASK_UTILS.register_module()
-class ValidRangeAssigner(_ChipAssigner):
+class ValidRangeAssigner(_ChipRules, MaxIoUAssigner):
     """For anchors, of an RPN or a one-stage head: only valid ground truth makes positives.
 
     Would-be background is left out where its IoU with an invalid box exceeds ``invalid_iou_thr``, or where more than
@@ -67,24 +88,49 @@ class ValidRangeAssigner(_ChipAssigner):
         Returns:
             ``gt_inds`` (N,): 1-based index of the matched box of `gt_instances`, 0 background, -1 left out.
         """
-        valid, _ = chip_labels(gt_instances)
-        bboxes, labels = gt_instances.bboxes, gt_instances.labels
-        result = super().assign(pred_instances, plain_instances(bboxes[valid], labels[valid]))
-        matched = result.gt_inds > 0
-        result.gt_inds[matched] = valid.nonzero().squeeze(1)[result.gt_inds[matched] - 1] + 1
-        result.num_gts = len(valid)
-        leave_out_background(result, pred_instances.priors, bboxes[~valid], self.invalid_iou_thr, 'iou')
-        self._leave_out_regions(result, pred_instances.priors, gt_instances_ignore)
+        assign = partial(super().assign, pred_instances)
+        return self._label_anchors(assign, pred_instances.priors, gt_instances, gt_instances_ignore)
+
+
+@TASK_UTILS.register_module()
+class ValidRangeATSSAssigner(_ChipRules, ATSSAssigner):
+    """:class:`ValidRangeAssigner` for ATSS and its relatives, whose positives are chosen by each object's statistics.
+
+    Args:
+        *args: As for ``ATSSAssigner``.
+        invalid_iou_thr: IoU with an invalid box above which an anchor is not background. What ATSS would choose for an
+            invalid box is not background either, however small the IoU.
+        region_iof_thr: Share of an anchor inside an ignored region above which it is not background.
+        **kwargs: As for ``ATSSAssigner``; ``ignore_iof_thr`` has no effect.
+    """
+
+    def __init__(self, *args: Any, invalid_iou_thr: float = 0.3, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.invalid_iou_thr = invalid_iou_thr
+
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        num_level_priors: list[int],
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+    ) -> AssignResult:
+        """Label the N priors; as :meth:`ValidRangeAssigner.assign`, with the number of priors per level."""
+        assign = partial(super().assign, pred_instances, num_level_priors)
+        result = self._label_anchors(assign, pred_instances.priors, gt_instances, gt_instances_ignore)
+        invalid = plain_instances(gt_instances, ~chip_labels(gt_instances).valid)
+        result.gt_inds[(assign(invalid).gt_inds > 0) & (result.gt_inds == 0)] = -1
         return result
 
 
 @TASK_UTILS.register_module()
-class ValidRangeRoIAssigner(_ChipAssigner):
+class ValidRangeRoIAssigner(_ChipRules, MaxIoUAssigner):
     """For RoI heads: every object labels proposals, valid or not; proposals with a size out of the range are left out.
 
     Proposals on a valid object that is itself out of the range (no chip of its own scale can hold it) stay. Where no
     proposal would be left at all, the background among those out of the range stays, so that a chip has a loss unless
-    all of it lies in ignored regions.
+    all of it lies in ignored regions. In mixed chips the range is that of the object's chip, and any chip's for
+    background.
 
     Args:
         *args: As for ``MaxIoUAssigner``.
@@ -100,14 +146,15 @@ class ValidRangeRoIAssigner(_ChipAssigner):
         **kwargs: Any,
     ) -> AssignResult:
         """Label the N proposals; arguments and result as for :meth:`ValidRangeAssigner.assign`."""
-        valid, valid_range = chip_labels(gt_instances)
+        valid, limits, chip_limits = chip_labels(gt_instances)
         priors = pred_instances.priors
-        result = super().assign(pred_instances, plain_instances(gt_instances.bboxes, gt_instances.labels))
+        result = super().assign(pred_instances, plain_instances(gt_instances))
         self._leave_out_regions(result, priors, gt_instances_ignore)
-        left_out = ~in_range(priors, valid_range)
+        left_out = ~in_any_range(priors, chip_limits)
         matched = result.gt_inds > 0
-        rescued = valid & ~in_range(gt_instances.bboxes, valid_range)
-        left_out[matched] &= ~rescued[result.gt_inds[matched] - 1]
+        objects = result.gt_inds[matched] - 1
+        rescued = valid & ~in_range(gt_instances.bboxes, limits)
+        left_out[matched] = ~(in_range(priors[matched], limits[objects]) | rescued[objects])
         if not (result.gt_inds[~left_out] >= 0).any():
             left_out &= result.gt_inds != 0
         result.gt_inds[left_out] = -1

@@ -1,18 +1,35 @@
 """What assigners and samplers ask about a chip's valid range.
 
-Shapes: N priors, G ground-truth boxes, R ignored regions. Boxes are (., 4) xyxy tensors, chip frame.
+Shapes: N priors, G ground-truth boxes, R ignored regions, C chips. Boxes are (., 4) xyxy tensors, chip frame.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
 from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 
-def chip_labels(gt_instances: InstanceData) -> tuple[Tensor, tuple[float, float]]:
-    """Per box whether it is valid, (G,) bool, and the chip's valid range (lo, hi) on sqrt(area), chip pixels.
+class ChipLabels(NamedTuple):
+    """What the ground truth of a sample says about valid ranges; limits are (lo, hi) on sqrt(area), chip pixels.
+
+    Attributes:
+        valid: (G,) bool, per box whether it is valid.
+        limits: (G, 2), per box the limits of the chip that it comes from.
+        chip_limits: (C, 2), the limits of the chips that the sample was made of: one, but for mixed chips.
+    """
+
+    valid: Tensor
+    limits: Tensor
+    chip_limits: Tensor
+
+
+def chip_labels(gt_instances: InstanceData) -> ChipLabels:
+    """Valid flags and ranges of packed ground truth.
 
     Raises:
         ValueError: If the instances were not packed by ``PackChipInputs``.
@@ -22,14 +39,22 @@ def chip_labels(gt_instances: InstanceData) -> tuple[Tensor, tuple[float, float]
             'the ground truth has no valid flags: valid-range assigners and samplers need chips packed by '
             'mmsniper.PackChipInputs (the training pipeline ends with mmdet.PackDetInputs?)'
         )
-    return gt_instances.valid, gt_instances.valid_range
+    valid = gt_instances.valid
+    chip_limits = get_box_tensor(gt_instances.bboxes).new_tensor(gt_instances.valid_range).view(-1, 2)
+    chip_idx = gt_instances.get('chip_idx', valid.new_zeros(len(valid), dtype=torch.long))
+    return ChipLabels(valid, chip_limits[chip_idx], chip_limits)
 
 
-def in_range(bboxes: Tensor, valid_range: tuple[float, float]) -> Tensor:
-    """Boxes whose sqrt(width * height) is in [lo, hi): (N, 4) -> (N,) bool."""
+def in_range(bboxes: Tensor, limits: Tensor) -> Tensor:
+    """Boxes whose sqrt(width * height) is in [lo, hi): (N, 4), limits (2,) for all or (N, 2) -> (N,) bool."""
     boxes = get_box_tensor(bboxes)
     sizes = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
-    return (sizes >= valid_range[0]) & (sizes < valid_range[1])
+    return (sizes >= limits[..., 0]) & (sizes < limits[..., 1])
+
+
+def in_any_range(bboxes: Tensor, chip_limits: Tensor) -> Tensor:
+    """Boxes with a size in the range of one chip at least: (N, 4), (C, 2) -> (N,) bool."""
+    return torch.stack([in_range(bboxes, limits) for limits in chip_limits]).any(dim=0)
 
 
 def in_range_or_valid(gt_instances: InstanceData) -> Tensor:
@@ -37,8 +62,8 @@ def in_range_or_valid(gt_instances: InstanceData) -> Tensor:
 
     Valid with a size out of the range are objects that no chip of their own scale can hold, and truncated ones.
     """
-    valid, valid_range = chip_labels(gt_instances)
-    return valid | in_range(gt_instances.bboxes, valid_range)
+    valid, limits, _ = chip_labels(gt_instances)
+    return valid | in_range(gt_instances.bboxes, limits)
 
 
 def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, thr: float, mode: str) -> None:
@@ -58,6 +83,6 @@ def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, t
         result.gt_inds[(overlaps.max(dim=1).values > thr) & (result.gt_inds == 0)] = -1
 
 
-def plain_instances(bboxes: Tensor, labels: Tensor) -> InstanceData:
-    """Instances of boxes and labels alone, which is all that assigners read; masks would be costly to slice."""
-    return InstanceData(bboxes=bboxes, labels=labels)
+def plain_instances(gt_instances: InstanceData, which: Tensor | slice = slice(None)) -> InstanceData:
+    """Boxes and labels alone of some ground truth, which is all that assigners read; masks would be costly to slice."""
+    return InstanceData(bboxes=gt_instances.bboxes[which], labels=gt_instances.labels[which])

@@ -132,3 +132,55 @@ class TestProposals:
     def test_background_stays_where_nothing_else_would(self, roi):
         gt = truth([[0, 0, 100, 100]], [False])
         assert labels(roi, [[0, 0, 100, 90], [200, 200, 300, 300]], gt) == [-1, 0]
+
+
+def test_in_mixed_chips_each_object_has_the_range_of_its_own_chip(roi):
+    gt = truth([[0, 0, 40, 40], [100, 0, 140, 40]], [True, False], valid_range=[(30.0, 64.0), (64.0, 128.0)])
+    gt.chip_idx = torch.tensor([0, 1])
+    on_each, background = (
+        [[0, 0, 40, 40], [100, 0, 140, 40]],
+        [[0, 200, 40, 240], [0, 200, 100, 300], [0, 200, 20, 220]],
+    )
+    # The second object is too small for its chip; background counts in the range of either.
+    assert labels(roi, on_each + background, gt) == [1, -1, 0, 0, -1]
+
+
+class TestATSS:
+    """Anchors of 16 px, on two levels with strides of 8 and 16."""
+
+    assigner = dict(type='mmsniper.ValidRangeATSSAssigner', topk=4)
+
+    def assign(self, gt, ignored=None, **changes):
+        levels = []
+        for stride in (8, 16):
+            centres = torch.arange(stride / 2, 128, stride)
+            y, x = torch.meshgrid(centres, centres, indexing='ij')
+            levels.append(torch.stack([x - stride, y - stride, x + stride, y + stride], -1).reshape(-1, 4))
+        anchors = InstanceData(priors=torch.cat(levels))
+        assigner = TASK_UTILS.build(dict(self.assigner, **changes))
+        result = assigner.assign(anchors, [len(level) for level in levels], gt, ignored)
+        return anchors.priors, result
+
+    def test_valid_objects_alone_make_positives(self):
+        boxes = [[9, 10, 23, 27], [73, 74, 87, 91]]
+        _, both = self.assign(truth(boxes, [True, True]))
+        _, one = self.assign(truth(boxes, [False, True]))
+        assert set(both.gt_inds.tolist()) == {0, 1, 2}
+        assert set(one.gt_inds.tolist()) == {-1, 0, 2}
+        assert torch.equal(both.gt_inds == 2, one.gt_inds == 2)
+        assert (one.labels[one.gt_inds == 2] == 6).all()
+
+    def test_what_would_be_an_invalid_objects_is_not_background(self):
+        boxes = [[9, 10, 23, 27]]
+        _, as_valid = self.assign(truth(boxes, [True]))
+        # Not by IoU: with this threshold no anchor is near enough.
+        _, as_invalid = self.assign(truth(boxes, [False]), invalid_iou_thr=0.99)
+        assert (as_valid.gt_inds == 1).any()
+        assert torch.equal(as_valid.gt_inds == 1, as_invalid.gt_inds == -1)
+
+    def test_regions_are_nobodys_background(self):
+        priors, result = self.assign(truth([], []), regions([0, 0, 64, 64]))
+        inside = (priors[:, 2:] <= 64).all(1) & (priors[:, :2] >= 0).all(1)
+        assert inside.any()
+        assert (result.gt_inds[inside] == -1).all()
+        assert (result.gt_inds[(priors[:, 0] > 64)] == 0).all()

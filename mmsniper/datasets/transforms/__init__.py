@@ -2,6 +2,7 @@
 
 from .chip_sampler import ChipSampler
 from .flags import IGNORED, INVALID, VALID
+from .mix_chips import MixChips
 from .pack import PackChipInputs
 
-__all__ = ['IGNORED', 'INVALID', 'VALID', 'ChipSampler', 'PackChipInputs']
+__all__ = ['IGNORED', 'INVALID', 'VALID', 'ChipSampler', 'MixChips', 'PackChipInputs']

@@ -6,7 +6,7 @@ import numpy as np
 from mmdet.datasets.transforms import PackDetInputs
 
 from ...registry import TRANSFORMS
-from .flags import INVALID, VALID
+from .flags import INVALID, VALID, split_flags
 
 CHIP_META_KEYS = ('chip', 'chip_scale', 'scale_idx', 'valid_range')
 DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
@@ -19,7 +19,9 @@ class PackChipInputs(PackDetInputs):
     Beside what ``PackDetInputs`` packs, ``gt_instances.valid`` ((N,) bool tensor) tells valid objects from those seen
     at the wrong scale, the metainfo has ``chip`` ((4,) xyxy, image frame), ``chip_scale``, ``scale_idx`` and
     ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances`` carries ``valid_range`` as metainfo too,
-    since assigners see instances only.
+    since assigners see instances only. Where :class:`MixChips` made one sample of C chips, ``valid_range`` is a list of
+    C such pairs, ``gt_instances.chip_idx`` ((N,) int64 tensor) says which of them holds for an object, and the other
+    keys are those of the first chip.
 
     Args:
         meta_keys: What the metainfo keeps besides.
@@ -28,7 +30,7 @@ class PackChipInputs(PackDetInputs):
         ValueError: On a call, if no ``ChipSampler`` ran before it, or a transform between them zoomed the chip.
     """
 
-    mapping_table = {**PackDetInputs.mapping_table, 'gt_valid': 'valid'}
+    mapping_table = {**PackDetInputs.mapping_table, 'gt_valid': 'valid', 'gt_chip_idx': 'chip_idx'}
 
     def __init__(self, meta_keys: tuple[str, ...] = DET_META_KEYS) -> None:
         super().__init__(meta_keys=tuple(dict.fromkeys((*meta_keys, *CHIP_META_KEYS))))
@@ -45,8 +47,11 @@ class PackChipInputs(PackDetInputs):
                 "fits: take out Resize or RandomAffine's scaling, and set the planner's scales instead"
             )
         flags = np.asarray(results.get('gt_ignore_flags', np.zeros(len(results.get('gt_bboxes', ())))))
+        kinds, chip_idx = split_flags(flags)
         # mmdet packs flags 0 and 1 only; invalid objects go with the ground truth.
-        results = {**results, 'gt_valid': flags == VALID, 'gt_ignore_flags': np.where(flags == INVALID, VALID, flags)}
+        results = {**results, 'gt_valid': kinds == VALID, 'gt_ignore_flags': np.where(kinds == INVALID, VALID, kinds)}
+        if isinstance(results['valid_range'], list):
+            results['gt_chip_idx'] = chip_idx
         packed = super().transform(results)
         packed['data_samples'].gt_instances.set_metainfo(dict(valid_range=results['valid_range']))
         return packed

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import DATASETS
+from mmdet.structures.bbox import HorizontalBoxes
+from torch.utils.data import DataLoader
+
+from mmsniper.datasets import ChipPlanSampler, MixChips
+from mmsniper.datasets.transforms.flags import IGNORED, INVALID, VALID, split_flags
+
+MIXES = {
+    'mosaic': dict(type='Mosaic', img_scale=(128, 128)),
+    'mixup': dict(type='MixUp', img_scale=(128, 128), ratio_range=(1, 1), flip_ratio=0.5),
+    'copy-paste': dict(type='CopyPaste', bbox_occluded_thr=1, mask_occluded_thr=1),
+}
+
+
+@pytest.fixture
+def chips(write_coco, some_images, planner_cfg):
+    """Chips with boxes, and with masks for CopyPaste, mixed by transforms."""
+
+    def build(*names):
+        pipeline = [
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=names == ('copy-paste',)),
+            dict(type='mmsniper.ChipSampler'),
+        ]
+        inner = write_coco(some_images, name='_'.join(names)) | dict(filter_cfg=None)
+        return DATASETS.build(
+            dict(
+                type='MultiImageMixDataset',
+                dataset=dict(type='mmsniper.ChipDataset', dataset=inner, planner=planner_cfg, pipeline=pipeline),
+                pipeline=[
+                    *(dict(type='mmsniper.MixChips', transform=MIXES[name]) for name in names),
+                    dict(type='mmsniper.PackChipInputs'),
+                ],
+            )
+        )
+
+    return build
+
+
+@pytest.mark.parametrize('names', [('mosaic',), ('mixup',), ('copy-paste',), ('mosaic', 'mixup')], ids='+'.join)
+def test_mixed_chips_are_the_same_with_any_number_of_workers(chips, names):
+    dataset = chips(*names)
+
+    def samples(num_workers):
+        sampler = ChipPlanSampler(dataset, seed=3)
+        loader = DataLoader(dataset, sampler=sampler, batch_size=None, num_workers=num_workers, collate_fn=lambda x: x)
+        torch.manual_seed(num_workers)
+        return list(loader)
+
+    alone, shared = samples(0), samples(2)
+    assert len(alone) == len(dataset.dataset)
+    for a, b in zip(alone, shared, strict=True):
+        assert torch.equal(a['inputs'], b['inputs'])
+        a, b = a['data_samples'].gt_instances, b['data_samples'].gt_instances
+        assert torch.equal(a.bboxes.tensor, b.bboxes.tensor)
+        assert torch.equal(a.valid, b.valid)
+    assert any((one['data_samples'].gt_instances.get('chip_idx', torch.zeros(1)) > 0).any() for one in alone)
+
+
+@pytest.mark.parametrize('name', MIXES)
+def test_objects_keep_what_their_own_chip_says(chips, name):
+    """A valid object is one that its chip's range holds, or one that the range of no scale could."""
+    dataset, seen = chips(name), 0
+    sampler = ChipPlanSampler(dataset, seed=0)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        for key in sampler:
+            gt = dataset[key]['data_samples'].gt_instances
+            if not isinstance(gt.valid_range, list):
+                continue
+            limits = torch.tensor(gt.valid_range)[gt.chip_idx]
+            boxes = gt.bboxes.tensor
+            sizes = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
+            # Cut objects look smaller than they are.
+            assert (sizes[gt.valid] < limits[gt.valid, 1]).all()
+            assert (sizes[gt.valid] >= limits[gt.valid, 0] * 0.5**0.5 - 1).all()
+            assert len(set(gt.chip_idx.tolist())) <= (4 if name == 'mosaic' else 2)
+            seen += int((gt.chip_idx > 0).sum())
+    assert seen > 20
+
+
+def sample(boxes, flags, size=64, seed=0, valid_range=(5.0, 40.0)):
+    return dict(
+        img=np.full((size, size, 3), seed, np.uint8),
+        img_shape=(size, size),
+        gt_bboxes=HorizontalBoxes(np.array(boxes, np.float32).reshape(-1, 4)),
+        gt_bboxes_labels=np.zeros(len(boxes), int),
+        gt_ignore_flags=np.array(flags, int),
+        chip_seed=seed,
+        valid_range=valid_range,
+    )
+
+
+def test_a_mosaic_demotes_what_it_cuts_off():
+    """The centre lies at (32, 32) of 128: of the first chip its lower right quarter is left, at the upper left."""
+    mosaic = MixChips(dict(type='Mosaic', img_scale=(64, 64), center_ratio_range=(0.5, 0.5)))
+    boxes = [[40, 40, 60, 60], [20, 34, 50, 60], [4, 34, 40, 60], [0, 33, 35, 60], [2, 2, 20, 20]]
+    first = sample(boxes, [VALID, VALID, VALID, INVALID, VALID])
+    others = [sample([[40, 40, 50, 50]], [kind], valid_range=(0.0, float(n))) for n, kind in enumerate((0, 1, 2))]
+    mixed = mosaic(first | dict(mix_results=others))
+    kinds, chip_idx = split_flags(mixed['gt_ignore_flags'])
+    assert mixed['gt_bboxes'].tensor[:4].tolist() == [[8, 8, 28, 28], [0, 2, 18, 28], [0, 2, 8, 28], [0, 1, 3, 28]]
+    # Whole; more than half of it left; too little left; a sliver; the last one is gone. Then the others, whole.
+    assert kinds.tolist() == [VALID, VALID, INVALID, IGNORED, VALID, IGNORED, INVALID]
+    assert chip_idx.tolist() == [0, 0, 0, 0, 1, 2, 3]
+    assert mixed['valid_range'] == [(5.0, 40.0), (0.0, 0.0), (0.0, 1.0), (0.0, 2.0)]
+
+
+def test_a_transform_that_chooses_not_to_mix_leaves_the_chip_alone():
+    never = MixChips(dict(type='Mosaic', img_scale=(64, 64), prob=0.0))
+    chip = never(sample([[1, 2, 30, 40]], [VALID]) | dict(mix_results=[sample([], []) for _ in range(3)]))
+    assert chip['valid_range'] == (5.0, 40.0)
+    assert chip['img'].shape == (64, 64, 3)
+
+
+def test_zooms_are_refused():
+    with pytest.raises(ValueError, match=r'ratio_range=\(1, 1\)'):
+        MixChips(dict(type='MixUp', img_scale=(64, 64)))
+    mosaic = MixChips(dict(type='Mosaic', img_scale=(128, 128)))
+    with pytest.raises(ValueError, match=r'write img_scale=\(64, 64\)'):
+        mosaic(sample([], []) | dict(mix_results=[sample([], [])] * 3))
+
+
+def test_masks_are_not_lost():
+    mosaic = MixChips(dict(type='Mosaic', img_scale=(64, 64)))
+    with pytest.raises(ValueError, match='masks would be lost'):
+        mosaic(sample([], []) | dict(mix_results=[sample([], [])] * 3, gt_masks=object()))
