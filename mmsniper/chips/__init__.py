@@ -4,6 +4,7 @@ from .geometry import box_sizes, clip_boxes, to_chip, to_image, visible_fraction
 from .plan import BoxTable, ChipKey, ChipKind, ChipPlan
 from .planner import ChipPlanner, Chips
 from .pool import NegativePool, image_key
+from .pyramid import PyramidPlanner, build_planner
 from .scales import chip_window, scale_factor
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     'ChipPlanner',
     'Chips',
     'NegativePool',
+    'PyramidPlanner',
     'box_sizes',
+    'build_planner',
     'chip_window',
     'clip_boxes',
     'image_key',

@@ -193,6 +193,10 @@ class ChipPlanner:
         """Scale factor and side of a chip in image pixels, per scale: (S,) float64, (S,) int64."""
         return windows_at_scales(*check_image_size(image_size), self._zooms, self._edges, self.chip_size)
 
+    def canvas(self, extent: tuple[int, int]) -> tuple[int, int]:
+        """Size of the sample that a chip of (width, height) network pixels is padded to: ``chip_size``, both."""
+        return self.chip_size, self.chip_size
+
     @property
     def settings(self) -> dict:
         """The arguments that make an equal planner, in types that JSON knows."""

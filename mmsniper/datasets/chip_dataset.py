@@ -13,7 +13,7 @@ from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..chips import BoxTable, ChipKey, ChipKind, ChipPlan, ChipPlanner
+from ..chips import BoxTable, ChipKey, ChipKind, ChipPlan, ChipPlanner, build_planner
 from ..chips.compiled import is_cold
 from ..registry import DATASETS
 from .annotations import image_boxes, report_annotation_file
@@ -31,7 +31,8 @@ class ChipDataset(Dataset):
     Args:
         dataset: An mmdet detection data set or its config; ``RepeatDataset``, ``ClassBalancedDataset`` and
             ``ConcatDataset`` may wrap it. Its own pipeline is not run.
-        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments. The pipeline's :class:`ChipSampler` gets this
+        planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments; with ``type='PyramidPlanner'``,
+            :class:`~mmsniper.chips.PyramidPlanner`'s. The pipeline's :class:`ChipSampler` gets this
             one, so chip parameters stand once in a config.
         pipeline: Transforms: load, ``ChipSampler``, augment, ``PackChipInputs``.
         empty_chips: Random chips per epoch from each image that has no other: no usable ground truth, and no negative
@@ -65,7 +66,7 @@ class ChipDataset(Dataset):
                 'mmsniper.MixChips'
             )
         self.dataset.full_init()
-        self.planner = ChipPlanner(**planner) if isinstance(planner, dict) else planner
+        self.planner = build_planner(planner)
         self.empty_chips = empty_chips
         self.pipeline = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
         report_annotation_file(self.dataset)

@@ -14,7 +14,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from ..chips import ChipPlanner, NegativePool
+from ..chips import ChipPlanner, NegativePool, build_planner
 from ..chips.planner import check_min_proposals
 from ..chips.pool import claim_key
 from ..registry import METRICS
@@ -61,7 +61,7 @@ class NegativeChipMiner(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.planner = planner if isinstance(planner, ChipPlanner) else ChipPlanner(**planner)
+        self.planner = build_planner(planner)
         self.min_proposals = check_min_proposals(min_proposals, len(self.planner.scales)).tolist()
         if not str(out_file).endswith('.npz'):
             raise ValueError(f"out_file must end with '.npz'; got {out_file!r}")

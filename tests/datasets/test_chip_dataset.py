@@ -241,3 +241,23 @@ def test_browsing_tools_find_what_they_expect(chip_dataset):
     assert chip_dataset.get_data_info(chip_dataset.current_plan.key(0)) == chip_dataset.get_data_info(0)
     assert set(chip_dataset.get_cat_ids(0)) <= {0, 1}
     assert isinstance(chip_dataset.pipeline, Compose)
+
+
+def test_snip_sees_whole_images_at_every_scale(write_coco, some_images, pipeline):
+    """PyramidPlanner in ChipDataset's place for ChipPlanner; masks and boxes have the sample's own size."""
+    planner = dict(
+        type='PyramidPlanner', scales=[2.0, 1.0, (128, 128)], valid_ranges=[(None, 40), (30, 90), (70, None)]
+    )
+    dataset = ChipDataset(write_coco(some_images), planner, pipeline)
+    assert len(dataset) == 3 * len(some_images)
+    shapes = []
+    for n in range(len(dataset)):
+        packed = dataset[n]
+        sample, shape = packed['data_samples'], tuple(packed['inputs'].shape[1:])
+        shapes.append(shape[::-1])
+        assert sample.img_shape == shape
+        boxes = sample.gt_instances.bboxes.tensor
+        assert (boxes <= boxes.new_tensor([*shape[::-1], *shape[::-1]])).all()
+        masks = sample.gt_instances.masks
+        assert (masks.height, masks.width) == shape
+    assert shapes[:3] == [(640, 480), (320, 240), (128, 96)]

@@ -7,7 +7,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, get_box_tensor
 
-from ...chips import ChipPlanner, clip_boxes, to_chip, visible_fraction
+from ...chips import ChipPlanner, build_planner, clip_boxes, to_chip, visible_fraction
 from ...registry import TRANSFORMS
 from .flags import IGNORED, INVALID, VALID
 
@@ -61,7 +61,7 @@ class ChipSampler(BaseTransform):
             raise ValueError(f'min_visible is a share of area, in (0, 1]; got {min_visible!r}')
         if min_side < 0:
             raise ValueError(f'min_side is a length in chip pixels, >= 0; got {min_side!r}')
-        self.planner = ChipPlanner(**planner) if isinstance(planner, dict) else planner
+        self.planner = None if planner is None else build_planner(planner)
         self.min_visible = min_visible
         self.min_side = min_side
         self.pad_val = tuple(pad_val)
@@ -75,25 +75,24 @@ class ChipSampler(BaseTransform):
         if 'chip' not in results:
             _draw_chip(results, planner)
         x1, y1, x2, y2 = window = np.asarray(results['chip'], np.float32).astype(int)
-        zoom, size = results['chip_scale'], planner.chip_size
-        extent = np.minimum(np.rint(np.array([x2 - x1, y2 - y1]) * zoom).astype(int).clip(1), size)
+        zoom = results['chip_scale']
+        extent = np.minimum(np.rint(np.array([x2 - x1, y2 - y1]) * zoom).astype(int).clip(1), planner.chip_size)
+        shape = planner.canvas(tuple(extent.tolist()))[::-1]
         zooms = extent / (x2 - x1, y2 - y1)
 
-        self._transform_instances(results, planner, window, extent)
+        self._transform_instances(results, planner, window, extent, shape)
         crop = results['img'][y1:y2, x1:x2]
         chip = mmcv.imresize(crop, tuple(extent.tolist()), interpolation=self.interpolation)
-        results['img'] = mmcv.impad(
-            chip, shape=(size, size), pad_val=self.pad_val if chip.ndim == 3 else self.pad_val[0]
-        )
+        results['img'] = mmcv.impad(chip, shape=shape, pad_val=self.pad_val if chip.ndim == 3 else self.pad_val[0])
         if results.get('gt_seg_map') is not None:
             seg = mmcv.imresize(results['gt_seg_map'][y1:y2, x1:x2], tuple(extent.tolist()), interpolation='nearest')
-            results['gt_seg_map'] = mmcv.impad(seg, shape=(size, size), pad_val=self.seg_pad_val)
+            results['gt_seg_map'] = mmcv.impad(seg, shape=shape, pad_val=self.seg_pad_val)
         low, high = planner.valid_ranges[results['scale_idx']] * zoom
         results.pop('homography_matrix', None)  # PackChipInputs looks at what happens from here on
         results.update(
             chip=window.astype(np.float32),
             valid_range=(float(low), float(high)),
-            img_shape=(size, size),
+            img_shape=shape,
             scale_factor=tuple(zooms.tolist()),
             keep_ratio=True,
         )
@@ -107,7 +106,9 @@ class ChipSampler(BaseTransform):
             raise ValueError('ChipSampler has no planner: use it inside ChipDataset, or write ChipSampler(planner=...)')
         return given or self.planner
 
-    def _transform_instances(self, results: dict, planner: ChipPlanner, window: np.ndarray, extent: np.ndarray) -> None:
+    def _transform_instances(
+        self, results: dict, planner: ChipPlanner, window: np.ndarray, extent: np.ndarray, shape: tuple[int, int]
+    ) -> None:
         if 'gt_bboxes' not in results:
             return
         zooms = extent / (window[2:] - window[:2])
@@ -133,7 +134,7 @@ class ChipSampler(BaseTransform):
             results['gt_bboxes_labels'] = results['gt_bboxes_labels'][kept]
         if results.get('gt_masks') is not None:
             masks = results['gt_masks'][kept].crop(window).resize(extent[::-1].tolist())
-            results['gt_masks'] = masks.pad((planner.chip_size,) * 2, pad_val=0)
+            results['gt_masks'] = masks.pad(shape, pad_val=0)
 
     def __repr__(self) -> str:
         return (

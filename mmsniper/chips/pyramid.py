@@ -1,0 +1,81 @@
+"""PyramidPlanner: whole images at every scale, which is SNIP (Singh and Davis, CVPR 2018) and what SNIPER saves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .geometry import as_boxes
+from .planner import ChipPlanner, Chips, ImageSize, check_image_size
+from .scales import Scale
+
+# A chip of this many network pixels holds any image at any scale.
+_NO_LIMIT = 10**9
+
+
+class PyramidPlanner(ChipPlanner):
+    """Takes every image whole, once per scale and epoch; what is valid where is as in :class:`ChipPlanner`.
+
+    SNIP, the costly baseline: about three times the pixels of SNIPER. Samples have the size of the image at their
+    scale, nothing is padded, so batches are best kept small.
+
+    Args:
+        scales: As for :class:`ChipPlanner`.
+        valid_ranges: As for :class:`ChipPlanner`.
+
+    Raises:
+        ValueError: As :class:`ChipPlanner`.
+    """
+
+    def __init__(self, scales: Sequence[Scale], valid_ranges: Sequence[Sequence[float | None]]) -> None:
+        super().__init__(scales, valid_ranges, chip_size=_NO_LIMIT, stride=_NO_LIMIT)
+
+    def __repr__(self) -> str:
+        ranges = [tuple(pair) for pair in self.valid_ranges.tolist()]
+        return f'PyramidPlanner(scales={list(self.scales)}, valid_ranges={ranges})'
+
+    def positive(self, gt_bboxes: ArrayLike, image_size: ImageSize, rng: np.random.Generator | None = None) -> Chips:
+        """The image at every scale, whatever is in it: S chips. Arguments as for :meth:`ChipPlanner.positive`."""
+        width, height = check_image_size(image_size)
+        n_scales = len(self.scales)
+        bboxes = np.tile(np.array([0, 0, width, height], np.float32), (n_scales, 1))
+        return Chips(bboxes, np.arange(n_scales), self.windows(image_size)[0])
+
+    def uncovered(self, proposals: ArrayLike, image_size: ImageSize, positives: Chips) -> NDArray[np.bool_]:
+        """None: whole images leave nothing uncovered, so there are no negative chips. As the planner's."""
+        return np.zeros((len(self.scales), len(as_boxes(proposals))), np.bool_)
+
+    def negative(
+        self,
+        proposals: ArrayLike,
+        image_size: ImageSize,
+        positives: Chips,
+        min_proposals: int | Sequence[int],
+        rng: np.random.Generator | None = None,
+    ) -> Chips:
+        """Refused: whole images leave nothing uncovered."""
+        raise ValueError('PyramidPlanner shows images whole, so there are no negative chips to mine: leave them out')
+
+    def canvas(self, extent: tuple[int, int]) -> tuple[int, int]:
+        """Size of a sample, (width, height) in network pixels: that of the image at its scale."""
+        return extent
+
+
+PLANNERS = dict(ChipPlanner=ChipPlanner, PyramidPlanner=PyramidPlanner)
+
+
+def build_planner(planner: ChipPlanner | dict) -> ChipPlanner:
+    """A planner, or one from a config: its arguments, and ``type`` if it is not ``ChipPlanner``.
+
+    Raises:
+        ValueError: If there is no such type, or as the planner raises.
+    """
+    if isinstance(planner, ChipPlanner):
+        return planner
+    settings = dict(planner)
+    kind = settings.pop('type', 'ChipPlanner')
+    if kind not in PLANNERS:
+        raise ValueError(f'planner: type is one of {", ".join(PLANNERS)}; got {kind!r}')
+    return PLANNERS[kind](**settings)
