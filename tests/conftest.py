@@ -36,6 +36,12 @@ def _own_visualizer(monkeypatch):
         monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
 
 
+@pytest.fixture(autouse=True)
+def _plain_config_text(monkeypatch):
+    """Configs are dumped as they are: to lay one out takes yapf a second or more, and every runner does it thrice."""
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **style: (text, True))
+
+
 @pytest.fixture
 def messages(caplog):
     """What is logged, as mmengine logs it."""

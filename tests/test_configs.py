@@ -8,6 +8,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
 from mmsniper.chips import ChipPlanner
+from mmsniper.models.merging import check_nms
+from mmsniper.models.multi_scale_tta import DEFAULTS
 
 SNIPER = 'sniper/sniper_faster-rcnn_r50_fpn_coco.py'
 
@@ -15,15 +17,6 @@ SNIPER = 'sniper/sniper_faster-rcnn_r50_fpn_coco.py'
 @pytest.fixture
 def sniper(configs):
     return Config.fromfile(configs / SNIPER)
-
-
-def test_every_config_loads_and_survives_a_dump(configs, tmp_path):
-    files = list(configs.rglob('*.py'))
-    assert len(files) >= 5
-    for path in files:
-        cfg = Config.fromfile(path)
-        cfg.dump(tmp_path / 'dumped.py')
-        assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
 
 
 def test_names_are_unique_because_mim_searches_by_them(configs):
@@ -71,6 +64,21 @@ def check_views(cfg, scales):
         assert tta.nms['type'] == 'soft_nms'
     steps = [step.type for step in cfg.tta_pipeline]
     assert steps == ['LoadImageFromFile', 'LoadAnnotations', 'PackDetInputs'], 'nothing that resizes'
+
+
+def test_the_test_pyramid_of_the_configs_is_the_default(configs):
+    assert Config.fromfile(configs / '_base_/tta/sniper_tta.py').tta_model.tta_cfg.to_dict() == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    'nms', [dict(type='nms', iou_threshold=0.5), dict(type='soft_nms', method='linear', iou_threshold=0.4)], ids=str
+)
+def test_another_nms_needs_no_delete(configs, tmp_path, nms):
+    base = configs / '_base_/tta/sniper_tta.py'
+    (tmp_path / 'mine.py').write_text(f'_base_ = {str(base)!r}\ntta_model = dict(tta_cfg=dict(nms={nms}))\n')
+    merged = Config.fromfile(tmp_path / 'mine.py').tta_model.tta_cfg.nms
+    assert merged == nms
+    check_nms(merged)
 
 
 def test_learning_rate_warms_up_and_steps_at_5_33_epochs(sniper):

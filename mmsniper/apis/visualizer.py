@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
+from mmdet.structures.mask import BaseInstanceMasks
 from mmdet.visualization import DetLocalVisualizer
 from mmdet.visualization.palette import get_palette, jitter_color
 from mmengine.structures import InstanceData
@@ -19,9 +20,11 @@ from torch import Tensor
 
 from ..models.masks import RLE, EncodedMasks
 
+INSTANCES = ('pred_instances', 'gt_instances', 'ignored_instances')
+
 
 class LargeImageVisualizer(DetLocalVisualizer):
-    """Draws predictions as mmdet does; large images, their boxes and masks are reduced first.
+    """Draws predictions and ground truth as mmdet does; large images, their boxes and masks are reduced first.
 
     Attributes:
         max_side: Longest side of a picture in pixels.
@@ -37,12 +40,12 @@ class LargeImageVisualizer(DetLocalVisualizer):
         pred_score_thr: float = 0.3,
         **options: object,
     ) -> None:
-        """Draw the predictions of one image.
+        """Draw what an image's data sample holds.
 
         Args:
             name: Of the picture.
             image: (H, W, 3) uint8, RGB.
-            data_sample: With ``pred_instances`` in the frame of this image.
+            data_sample: With ``pred_instances``, ``gt_instances`` or both in the frame of this image.
             pred_score_thr: Only detections with a higher score are drawn.
             **options: As ``DetLocalVisualizer.add_datasample`` takes them.
 
@@ -60,11 +63,13 @@ class LargeImageVisualizer(DetLocalVisualizer):
         if zoom < 1:
             size = max(round(width * zoom), 1), max(round(height * zoom), 1)
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            if data_sample is not None and 'pred_instances' in data_sample:
+            if data_sample is not None:
                 data_sample = data_sample.new()
-                found = data_sample.pred_instances
-                found = found[found.scores > pred_score_thr]
-                data_sample.pred_instances = reduced(found, (width, height), size)
+                for key in (key for key in INSTANCES if key in data_sample):
+                    shown = data_sample.get(key)
+                    # Most of the time is spent on masks: those that nobody will see are left out.
+                    shown = shown[shown.scores > pred_score_thr] if key == 'pred_instances' else shown
+                    setattr(data_sample, key, reduced(shown, (width, height), size))
         with warnings.catch_warnings():
             # An object at the right or lower border is no mistake.
             warnings.filterwarnings('ignore', '.*is out of bounds')
@@ -103,24 +108,32 @@ def blended(image: np.ndarray, masks: EncodedMasks, colours: list[tuple], alpha:
 
 
 def reduced(instances: InstanceData, image_size: tuple[int, int], size: tuple[int, int]) -> InstanceData:
-    """Detections in a reduced copy of their image.
+    """Detections or ground truth in a reduced copy of their image.
 
     Args:
-        instances: ``bboxes`` (P, 4), image frame, ``scores``, ``labels``, and ``masks`` if any.
+        instances: ``bboxes`` (P, 4), image frame, and ``masks``, of any kind that mmdet draws, if there are any.
         image_size: (width, height) of the image.
         size: (width, height) of the copy.
+
+    Returns:
+        A copy on the CPU; all but boxes and masks is as it was.
     """
-    small = InstanceData(labels=instances.labels.cpu(), scores=instances.scores.cpu())
-    bboxes = get_box_tensor(instances.bboxes).cpu()
-    small.bboxes = bboxes * bboxes.new_tensor([size[0] / image_size[0], size[1] / image_size[1]]).repeat(2)
-    if 'masks' in instances:
-        small.masks = EncodedMasks([_reduced_mask(mask, size) for mask in instances.masks], size)
+    small = instances.cpu()
+    if 'bboxes' in small:
+        bboxes = get_box_tensor(small.bboxes).cpu()
+        small.bboxes = bboxes * bboxes.new_tensor([size[0] / image_size[0], size[1] / image_size[1]]).repeat(2)
+    if 'masks' in small:
+        masks = small.masks
+        if isinstance(masks, BaseInstanceMasks):
+            small.masks = masks.resize(size[::-1])
+        else:
+            small.masks = EncodedMasks([_reduced_mask(mask, size) for mask in masks], size)
     return small
 
 
-def _reduced_mask(mask: RLE | Tensor, size: tuple[int, int]) -> dict:
+def _reduced_mask(mask: RLE | Tensor | np.ndarray, size: tuple[int, int]) -> dict:
     """RLE of a mask, RLE or (H, W), in a copy of `size`, the nearest pixels of it."""
-    pixels = mask.decode() if isinstance(mask, RLE) else mask.cpu().numpy().astype(np.uint8)
+    pixels = mask.decode() if isinstance(mask, RLE) else np.asarray(mask).astype(np.uint8)
     columns, rows = (
         ((np.arange(n) + 0.5) * length / n).astype(int) for n, length in zip(size, pixels.shape[::-1], strict=True)
     )

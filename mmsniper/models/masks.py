@@ -68,6 +68,10 @@ class EncodedMasks(Sequence):
         """Join several, as ``InstanceData.cat`` and its indexing ask."""
         return EncodedMasks([rle for part in parts for rle in part.rles], parts[0].image_size)
 
+    def detach(self) -> EncodedMasks:
+        """Itself: mmdet's LVIS metric asks for it, before it has all masks decoded."""
+        return self
+
     def cpu(self) -> Tensor:
         """All masks decoded, (P, H, W) bool: mmdet's inferencer asks for it where there is no box."""
         return torch.from_numpy(self.astype(bool))
@@ -178,7 +182,7 @@ def _probabilities(
     """Stands in for ``FCNMaskHead.predict_by_feat``."""
     for preds, results in zip(mask_preds, results_list, strict=True):
         preds = torch.as_tensor(preds, device=results.bboxes.device)
-        values = preds if activate_map else preds.sigmoid()
-        rows = torch.arange(len(values), device=values.device)
-        results.masks = values[rows, results.labels if values.shape[1] > 1 else 0]
+        rows = torch.arange(len(preds), device=preds.device)
+        values = preds[rows, results.labels if preds.shape[1] > 1 else 0]  # first: LVIS has 1203 classes
+        results.masks = values if activate_map else values.sigmoid()
     return results_list

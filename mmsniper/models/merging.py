@@ -71,8 +71,8 @@ def merge(
         nms: ``dict(type='soft_nms', ...)`` with the arguments of :func:`~mmsniper.models.soft_nms.soft_nms`, or any
             NMS of ``mmcv.ops.batched_nms``; class by class unless it says ``class_agnostic=True``. None = nothing is
             suppressed.
-        score_thr: Detections below are dropped, before and after. Soft-NMS has a ``min_score`` beside it, which is
-            never below 1e-3 unless `nms` says so.
+        score_thr: Detections below are dropped, before and after. Soft-NMS has a ``min_score`` beside it, 1e-3 unless
+            `nms` says otherwise.
         max_per_img: How many of the best are kept; -1 = all.
         mask_thr: A mask is where its value reaches this.
 
@@ -82,7 +82,7 @@ def merge(
     """
     every = InstanceData.cat(parts)
     every = every[every.scores >= score_thr]
-    scores, keep = _suppress(every.bboxes, every.scores, every.labels, nms, score_thr)
+    scores, keep = _suppress(every.bboxes, every.scores, every.labels, nms)
     enough = scores >= score_thr
     scores, keep = scores[enough], keep[enough]
     if max_per_img >= 0:
@@ -106,14 +106,15 @@ def check_nms(nms: dict | None) -> None:
     if not isinstance(nms, dict) or 'type' not in nms:
         raise ValueError(f"nms needs a type, such as dict(type='soft_nms', sigma=0.55); got {nms!r}")
     try:
-        _suppress(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), torch.zeros(1, dtype=torch.long), nms, 0.0)
+        _suppress(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), torch.zeros(1, dtype=torch.long), nms)
     except Exception as error:  # any mmcv's may raise
-        raise ValueError(f'nms={dict(nms)} does not work: {error}') from error
+        raise ValueError(
+            f'nms={dict(nms)} does not work: {error}; a config that replaces an inherited nms says '
+            'nms=dict(_delete_=True, type=...)'
+        ) from error
 
 
-def _suppress(
-    bboxes: Tensor, scores: Tensor, labels: Tensor, nms: dict | None, score_thr: float
-) -> tuple[Tensor, Tensor]:
+def _suppress(bboxes: Tensor, scores: Tensor, labels: Tensor, nms: dict | None) -> tuple[Tensor, Tensor]:
     """New scores (K,), descending, and the rows (K,) they belong to."""
     if nms is None or not len(scores):
         return scores.sort(descending=True, stable=True)
@@ -121,5 +122,4 @@ def _suppress(
         kept, rows = batched_nms(bboxes, scores, labels, nms)
         return kept[:, -1], rows
     options = {key: value for key, value in nms.items() if key not in ('type', 'class_agnostic')}
-    options.setdefault('min_score', max(score_thr, 1e-3))
     return soft_nms(bboxes, scores, labels * 0 if nms.get('class_agnostic') else labels, **options)

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from itertools import groupby
 
 import torch
-from mmdet.models.detectors import RPN
+from mmdet.models.detectors import RPN, TwoStagePanopticSegmentor
 from mmdet.models.utils.misc import samplelist_boxtype2tensor
 from mmdet.structures import DetDataSample
+from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel
 from torch import Tensor, nn
 
-from ..chips.scales import check_ranges, check_scales
+from ..chips.scales import NUMBER, check_ranges, check_scales, scale_factor
 from ..registry import MODELS
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
-from .views import View, choose_views
+from .views import View, choose_views, padded_to_strides
 
 DEFAULTS = dict(
     scales=[(2000, 1400), (1280, 800), (512, 480)],
     ranges=[(None, 90), (32, 180), (75, None)],
     flip=False,
-    nms=dict(type='soft_nms', method='gaussian', sigma=0.55),
+    nms=dict(type='soft_nms'),
     score_thr=1e-3,
     max_per_img=200,
     max_canvas=2048,
     batch_pixels=2048**2,
 )
+# Who tests an RPN, to mine or for recall, wants every proposal.
+RPN_DEFAULTS = dict(score_thr=0.0, max_per_img=-1)
+# What a setting may be, and whether it is; the others are checked where they are used.
+SETTINGS = dict(
+    flip=('True or False', lambda given: isinstance(given, bool)),
+    score_thr=('a number', lambda given: isinstance(given, NUMBER) and not isinstance(given, bool)),
+    max_per_img=('a whole number >= -1, -1 for all', lambda given: type(given) is int and given >= -1),
+    max_canvas=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
+    batch_pixels=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
+)
+# At a zoom below this, small objects are hardly seen.
+SMALLEST_ZOOM = 0.5
 
 
 @MODELS.register_module()
@@ -36,53 +50,61 @@ class MultiScaleChipTTA(BaseTTAModel):
     """Wraps any mmdet detector that predicts ``pred_instances``; mmdet's ``tools/test.py --tta`` drives it.
 
     ``tta_pipeline`` loads and packs the image, without resizing it. Views are cut from it here, on the model's device:
-    first all are chosen, then run in batches of one shape, then merged. The pyramid is made of what the image needs:
-    a canvas larger than ``max_canvas`` is cut into tiles, and a batch may hold images of any sizes. An RPN's proposals
-    are put together without suppression.
+    first all are chosen, then run in batches of one shape, then merged. A canvas larger than ``max_canvas`` is cut into
+    tiles, and a batch may hold images of any sizes. An RPN's proposals are put together without suppression, and all
+    are kept unless ``tta_cfg`` says otherwise.
 
     Args:
         module: The detector or its config.
         tta_cfg: Overrides any of these:
 
-            - scales: zoom factors, or (long edge, short edge); default the paper's.
+            - scales: zoom factors, or (long edge, short edge); default the paper's. An image larger than its edges is
+              reduced to them, not tiled: for small objects in large images let the finest scale be a zoom factor, such
+              as 1.0. A warning says so once, when the finest scale reduces an image to less than half.
             - ranges: per scale (lo, hi), half-open, on sqrt(width * height) of a detection in image pixels, None for
               an open end; or None: every scale answers for every size.
             - flip: show each view mirrored, too.
             - nms: how views are merged, see :func:`~mmsniper.models.merging.merge`; default Gaussian soft-NMS, sigma
               0.55. None = not at all.
-            - score_thr (1e-3), max_per_img (200, -1 = all): what is kept.
-            - max_canvas (2048): longest side of a view in network pixels. Tiles overlap so that every object of the
-              scale's range is whole in one of them; what touches an inner tile border is dropped.
+            - score_thr (1e-3), max_per_img (200, -1 = all): what is kept; an RPN's defaults are 0.0 and -1.
+            - max_canvas (2048): longest side of a view in network pixels, see
+              :func:`~mmsniper.models.views.choose_views` for which objects are whole in one tile.
             - batch_pixels (2048 * 2048): network pixels that go through the detector at a time.
-        data_preprocessor: For the module, in place of its own.
+        data_preprocessor: For a module given as a config, in place of its own. One that pads to no multiple
+            (``pad_size_divisor=1``) pads views to multiples of 32.
 
     Raises:
         TypeError: If ``tta_cfg`` has a setting that does not exist.
-        ValueError: If one is malformed. While testing, if an image has been resized, or ``max_canvas`` is too small for
-            a scale's range; names the image.
+        ValueError: If one is malformed, or the detector is a panoptic one without ``pred_instances``. While testing, if
+            an image has been resized or flipped, or ``max_canvas`` is too small for a scale's range; names the image.
     """
 
     def __init__(
         self, module: nn.Module | dict, tta_cfg: dict | None = None, data_preprocessor: nn.Module | dict | None = None
     ) -> None:
+        if isinstance(module, nn.Module) and data_preprocessor is not None:
+            raise ValueError(
+                f'data_preprocessor is only for a module given as a config, but this is a {type(module).__name__}: set '
+                'the data_preprocessor of its own config instead'
+            )
         super().__init__(module, data_preprocessor)
-        cfg = {**copy.deepcopy(DEFAULTS), **(tta_cfg or {})}
+        if isinstance(self.module, TwoStagePanopticSegmentor):  # whose fusion head would fail on unpasted masks
+            raise ValueError(_no_instances(self.module))
+        is_rpn = isinstance(self.module, RPN)
+        cfg = {**copy.deepcopy(DEFAULTS), **(RPN_DEFAULTS if is_rpn else {}), **(tta_cfg or {})}
         if unknown := set(cfg) - set(DEFAULTS):
             raise TypeError(f'tta_cfg has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
         self.scales = check_scales([tuple(s) if isinstance(s, (list, tuple)) else s for s in cfg['scales']])
         ranges = [(None, None)] * len(self.scales) if cfg['ranges'] is None else cfg['ranges']
         self.ranges = check_ranges(ranges, self.scales, 'ranges').tolist()
-        for key in ('max_canvas', 'batch_pixels'):
-            if not isinstance(cfg[key], int) or cfg[key] < 1:
-                raise ValueError(f'tta_cfg: {key} is a whole number >= 1; got {cfg[key]!r}')
+        for key, (what, good) in SETTINGS.items():
+            if not good(cfg[key]):
+                raise ValueError(f'tta_cfg: {key} is {what}; got {cfg[key]!r}')
         check_nms(cfg['nms'])
-        preprocessor = getattr(self.module, 'data_preprocessor', None)
-        if getattr(preprocessor, 'pad_size_divisor', None) == 1:
-            # RTMDet and some others pad in their pipelines, to what their strides need.
-            preprocessor.pad_size_divisor = 32
         self.flip, self.max_canvas, self.batch_pixels = cfg['flip'], cfg['max_canvas'], cfg['batch_pixels']
-        self.nms = None if isinstance(self.module, RPN) else cfg['nms']
+        self.nms = None if is_rpn else cfg['nms']
         self.score_thr, self.max_per_img = cfg['score_thr'], cfg['max_per_img']
+        self.warned = False
         test_cfg = getattr(self.module, 'test_cfg', None) or {}
         self.mask_thr = (test_cfg.get('rcnn') or {}).get('mask_thr_binary', 0.5)
 
@@ -109,6 +131,7 @@ class MultiScaleChipTTA(BaseTTAModel):
     def choose_views(self, image_idx: int, image: Tensor, sample: DetDataSample) -> list[View]:
         """Where to look in one image."""
         size = (image.shape[-1], image.shape[-2])
+        self._warn_if_reduced(size, sample)
         try:
             return choose_views(image_idx, size, self.scales, self.ranges, self.flip, self.max_canvas)
         except ValueError as error:
@@ -140,15 +163,15 @@ class MultiScaleChipTTA(BaseTTAModel):
                     DetDataSample(metainfo={**samples[view.image_idx].metainfo, **_view_meta(view)}) for view in batch
                 ]
                 inputs = [view.cut(on_device[view.image_idx]) for view in batch]
-                with unpasted_masks(self.module):
+                with unpasted_masks(self.module), padded_to_strides(self.module):
                     predicted = self.module.test_step(dict(inputs=inputs, data_samples=shown))
                 for view, sample in zip(batch, predicted, strict=True):
-                    image = images[view.image_idx]
+                    whole, image = samples[view.image_idx], images[view.image_idx]
+                    if 'pred_instances' not in sample:
+                        raise ValueError(f'{_name(whole)}: {_no_instances(self.module)}')
                     size = (image.shape[-1], image.shape[-2])
                     instances = from_view(sample.pred_instances, view, size, self.ranges[view.scale_idx])
-                    done.append(
-                        (view, DetDataSample(metainfo=samples[view.image_idx].metainfo, pred_instances=instances))
-                    )
+                    done.append((view, DetDataSample(metainfo=whole.metainfo, pred_instances=instances)))
         return done
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
@@ -165,11 +188,34 @@ class MultiScaleChipTTA(BaseTTAModel):
         sample.pred_instances = merge(parts, (width, height), self.nms, self.score_thr, self.max_per_img, self.mask_thr)
         return sample
 
+    def _warn_if_reduced(self, size: tuple[int, int], sample: DetDataSample) -> None:
+        zooms = [scale_factor(scale, *size) for scale in self.scales]
+        finest = max(range(len(zooms)), key=zooms.__getitem__)
+        # A zoom factor is what was asked for; a pair of edges does to a large image what nobody may have thought of.
+        by_edges = isinstance(self.scales[finest], tuple)
+        if not by_edges or zooms[finest] >= SMALLEST_ZOOM or self.ranges[finest][0] > 0 or self.warned:
+            return
+        self.warned = True
+        print_log(
+            f'{_name(sample)}, {size[0]} x {size[1]} px: seen at a zoom of {zooms[finest]:.2g} at most, small objects '
+            'may be lost; a zoom factor such as 1.0 as the finest of tta_cfg.scales shows it in tiles. This is said of '
+            'the first such image only',
+            'current',
+            logging.WARNING,
+        )
+
     def _check(self, image: Tensor | Sequence, sample: DetDataSample | Sequence) -> None:
         if not isinstance(image, Tensor):
             raise ValueError(
                 f'{_name(sample[0])}: tta_pipeline makes views of it, and so does MultiScaleChipTTA: take TestTimeAug '
                 'out; only LoadImageFromFile, LoadAnnotations and PackDetInputs belong there'
+            )
+        if 'ori_shape' not in sample:
+            raise ValueError(f"{_name(sample)}: has no ori_shape; add 'ori_shape' to PackDetInputs' meta_keys")
+        if sample.get('flip'):
+            raise ValueError(
+                f'{_name(sample)}: tta_pipeline has flipped it; take RandomFlip out: tta_cfg=dict(flip=True) shows '
+                'mirrored views, too'
             )
         if tuple(image.shape[-2:]) != tuple(sample.ori_shape[:2]):
             raise ValueError(
@@ -179,8 +225,18 @@ class MultiScaleChipTTA(BaseTTAModel):
             )
 
 
+def _no_instances(detector: nn.Module) -> str:
+    return (
+        f'MultiScaleChipTTA merges pred_instances, which {type(detector).__name__} does not predict; use a detector or '
+        'an instance segmentor'
+    )
+
+
 def _view_meta(view: View) -> dict:
-    return dict(ori_shape=view.shape, img_shape=view.shape, scale_factor=(1.0, 1.0), scale_idx=view.scale_idx)
+    height, width = view.shape
+    # CenterNet asks for the border that RandomCenterCropPad leaves: where the view begins and ends along y and x.
+    border = (0, height, 0, width)
+    return dict(ori_shape=view.shape, img_shape=view.shape, scale_factor=(1.0, 1.0), border=border)
 
 
 def _name(sample: DetDataSample) -> str:

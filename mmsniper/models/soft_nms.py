@@ -13,6 +13,7 @@ from ..chips.soft_nms import GAUSSIAN, LINEAR, NAIVE, soft_nms_sorted
 
 METHODS = dict(naive=NAIVE, linear=LINEAR, gaussian=GAUSSIAN)
 PAIRS_AT_ONCE = 2**23  # compared at a time; ten numbers each: 320 MiB
+MOST_PAIRS = 2**24  # of overlapping boxes, kept at a time on a GPU; some 80 bytes each: 1.3 GiB
 
 
 def soft_nms(
@@ -76,9 +77,13 @@ def _in_rounds(
     """The same result in few steps of much work each, for a GPU.
 
     Scores only ever fall, so a box that beats all it overlaps stays the best of them: all such boxes can be taken at
-    once, in any order.
+    once, in any order. More than ``MOST_PAIRS`` overlapping pairs are left to the loop.
     """
-    better, worse, iou = _overlapping_pairs(boxes, labels)
+    pairs = _overlapping_pairs(boxes, labels)
+    if pairs is None:
+        on_cpu = _one_by_one(boxes.cpu(), scores.cpu(), labels.cpu(), method, iou_thr, sigma, min_score)
+        return on_cpu[0].to(boxes.device), on_cpu[1].to(boxes.device)
+    better, worse, iou = pairs
     if method != GAUSSIAN:
         acting = iou > iou_thr
         better, worse, iou = better[acting], worse[acting], iou[acting]
@@ -104,15 +109,21 @@ def _in_rounds(
     return scores[keep], keep
 
 
-def _overlapping_pairs(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Every ordered pair of overlapping boxes of one class: two (E,) int64 of rows, and their IoU (E,)."""
-    found = []
+def _overlapping_pairs(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Every ordered pair of overlapping boxes of one class: two (E,) int64 of rows, and their IoU (E,).
+
+    None if there are more than ``MOST_PAIRS``.
+    """
+    found, n_found = [], 0
     step = max(1, PAIRS_AT_ONCE // max(len(boxes), 1))
     for first in range(0, len(boxes), step):
         some = slice(first, first + step)
         iou = bbox_overlaps(boxes[some], boxes) * (labels[some, None] == labels)
         iou.diagonal(first).zero_()
         a, b = iou.nonzero(as_tuple=True)
+        n_found += len(a)
+        if n_found > MOST_PAIRS:
+            return None
         found.append((a + first, b, iou[a, b]))
     if not found:
         return labels, labels, boxes.new_zeros(0)

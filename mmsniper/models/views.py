@@ -6,18 +6,21 @@ Shapes: P detections. The *view frame* is network pixels of one view.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..chips.scales import Scale, scale_factor
 from ..chips.tiles import tile_origins
 
 # A detection this close to the border of a tile, in network pixels, may be a part of something that goes on.
 BORDER = 4
-# The overlap of tiles allows for objects this many times longer than the square root of their area.
+# The overlap of tiles allows for objects this many times longer than the square root of their area: four times as long
+# as wide.
 ELONGATION = 2
 
 
@@ -106,6 +109,11 @@ def choose_views(
 ) -> list[View]:
     """All views of one image; a canvas with a side beyond `max_canvas` is cut into overlapping tiles along that side.
 
+    Every object of a scale's range that is up to four times as long as wide is whole in one tile, unless that takes
+    more than half a tile: then tiles overlap by half, or by the upper end of the range if that is more; by half, too,
+    for a range without end. An object longer than the overlap may be whole in no tile; its parts that are longer than
+    the overlap are kept, each as a detection.
+
     Args:
         image_idx: Which image of the batch.
         image_size: (width, height) of the image.
@@ -147,3 +155,20 @@ def _spans(length: int, zoom: float, largest: float, max_canvas: int) -> list[tu
         )
     origins = tile_origins(length, side, overlap)
     return [(int(first), int(first) + side, min(max(round(side * zoom), 1), max_canvas), overlap) for first in origins]
+
+
+@contextmanager
+def padded_to_strides(detector: nn.Module) -> Iterator[None]:
+    """Within, a detector whose preprocessor pads to no multiple pads to multiples of 32.
+
+    RTMDet and some others leave it to their pipelines to pad to what their strides need.
+    """
+    preprocessor = getattr(detector, 'data_preprocessor', None)
+    if getattr(preprocessor, 'pad_size_divisor', None) != 1:
+        yield
+        return
+    preprocessor.pad_size_divisor = 32
+    try:
+        yield
+    finally:
+        preprocessor.pad_size_divisor = 1

@@ -167,3 +167,12 @@ def test_what_is_saved(inferencer, tmp_path):
             json.dumps(result['predictions'][0])
         )
     assert (tmp_path / 'out/vis/a.png').exists()
+
+
+def test_arrays_are_saved_by_number(tiny_mask_rcnn, tmp_path):
+    arrays = [noise(60, 80, 3), noise(40, 50, 3)]
+    run = changed(tiny_mask_rcnn)
+    found = run(arrays, out_dir=str(tmp_path / 'out'), no_save_pred=False)['predictions']
+    assert sorted(path.name for path in (tmp_path / 'out/preds').iterdir()) == ['0.json', '1.json']
+    for n in range(2):
+        assert json.loads((tmp_path / f'out/preds/{n}.json').read_text()) == json.loads(json.dumps(found[n]))

@@ -70,6 +70,27 @@ DETECTORS = dict(
         ),
     ),
     rpn=('_base_/models/rpn_r50_fpn.py', dict(**SMALL, **RPN, test_cfg=dict(rpn=dict(max_per_img=50)))),
+    centernet=(
+        'centernet/centernet_r18_8xb16-crop512-140e_coco.py',
+        dict(
+            backbone=BACKBONE,
+            neck=dict(in_channels=64, num_deconv_filters=(32, 16, 8), use_dcn=False),
+            bbox_head=dict(num_classes=2, in_channels=8, feat_channels=8),
+            test_cfg=dict(topk=20),
+        ),
+    ),
+    cornernet=(
+        'cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py',
+        dict(
+            backbone=dict(stage_channels=[16] * 6, stage_blocks=[1] * 6, feat_channel=16),
+            bbox_head=dict(num_classes=2, in_channels=16),
+            test_cfg=dict(corner_topk=40, distance_threshold=10, score_thr=0.0, max_per_img=20),
+        ),
+    ),
+    panoptic_fpn=(
+        'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py',
+        dict(**SMALL, **RPN, roi_head={**ROI_HEAD, **MASKS}, semantic_head=dict(in_channels=16, inner_channels=32)),
+    ),
 )
 
 

@@ -128,6 +128,17 @@ def test_a_patch_is_pasted_as_mmdet_does(seed, box, side, low):
         assert coco_mask.area(rle) == 0
 
 
+@pytest.mark.parametrize('strip_pixels', [1, 7, 100])
+@pytest.mark.parametrize('box', [(3.3, 2.1, 35.7, 26.4), (-9.0, -9.0, 60.0, 50.0), (20.5, 4.0, 21.5, 5.0)])
+def test_a_patch_is_the_same_in_strips(monkeypatch, strip_pixels, box):
+    values = torch.rand(28, 28, generator=torch.Generator().manual_seed(0))
+    patches = [MaskPatch(values, torch.tensor(box)), MaskPatch(torch.ones(5, 5), torch.tensor(box))]
+    whole = [encode(patch, (WIDTH, HEIGHT)) for patch in patches]
+    assert coco_mask.area(whole[1]) > 0
+    monkeypatch.setattr('mmsniper.models.masks.STRIP_PIXELS', strip_pixels)
+    assert [encode(patch, (WIDTH, HEIGHT)) for patch in patches] == whole
+
+
 def predict(head, preds, bboxes, labels, threshold=0.5, **options):
     """Masks of one image by a head's own method."""
     results = InstanceData(bboxes=bboxes.clone(), labels=labels)

@@ -181,6 +181,9 @@ def test_scores_lowered_below_the_threshold_are_dropped():
     low = [part([[0, 0, 40, 40]], [1e-4])]
     assert len(merge(low, SIZE, dict(type='soft_nms'))) == 0, "soft-NMS' own limit"
     assert len(merge(low, SIZE, dict(type='soft_nms', min_score=0))) == 1
+    unlimited = dict(type='soft_nms', min_score=0.0)
+    assert merge(found, SIZE, unlimited, score_thr=0.1).scores.tolist() == pytest.approx([0.9])
+    assert len(merge(found, SIZE, unlimited, score_thr=0.05)) == 2
     assert len(merge(low, SIZE, NMS)) == 1
 
 
@@ -193,6 +196,8 @@ def test_scores_lowered_below_the_threshold_are_dropped():
         (dict(type='soft_nms', sigmma=0.5), 'does not work.*sigmma'),
         (dict(type='soft_nms', method='soft'), "does not work.*got 'soft'"),
         (dict(type='hard_nms'), 'does not work.*hard_nms'),
+        # What an inheriting config makes of another nms.
+        (dict(type='nms', iou_threshold=0.5, sigma=0.55), r'does not work.*sigma.*nms=dict\(_delete_=True, type='),
     ],
 )
 def test_a_bad_nms_is_named_at_once(nms, message):

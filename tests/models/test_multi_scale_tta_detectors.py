@@ -9,12 +9,14 @@ import torch
 from mmsniper.models import MultiScaleChipTTA
 from mmsniper.models.masks import EncodedMasks
 from mmsniper.models.merging import from_view
+from mmsniper.models.views import padded_to_strides
 
 # 0.8 shows an image whole, 1.6 in tiles.
 CFG = dict(scales=[1.6, 0.8], ranges=[(None, 40), (30, None)], max_canvas=160, score_thr=0.0)
 ONE_TO_ONE = dict(scales=[1.0], ranges=None, nms=None, score_thr=0.0, max_per_img=-1)
 WITH_MASKS = ('mask_rcnn', 'cascade_mask_rcnn', 'rtmdet_ins', 'solov2')
-DETECTORS = ('faster_rcnn', 'retinanet', 'fcos', 'rpn', *WITH_MASKS)
+BEYOND_THE_IMAGE = ('centernet', 'cornernet')  # which leave boxes as they are
+DETECTORS = ('faster_rcnn', 'retinanet', 'fcos', 'rpn', *BEYOND_THE_IMAGE, *WITH_MASKS)
 
 
 def picture(seed, width=140, height=100):
@@ -28,11 +30,16 @@ def picture(seed, width=140, height=100):
 
 
 def usual(detector, data):
-    """What the detector itself says of whole images."""
+    """What the detector itself says of whole images, padded as its strides need."""
     for sample in data['data_samples']:
-        sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
+        height, width = sample.ori_shape
+        sample.set_metainfo(dict(scale_factor=(1.0, 1.0), border=[0, height, 0, width]))
+    preprocessor = detector.data_preprocessor
+    own, preprocessor.pad_size_divisor = preprocessor.pad_size_divisor, 32
     with torch.no_grad():
-        return [sample.pred_instances for sample in detector.test_step(data)]
+        found = [sample.pred_instances for sample in detector.test_step(data)]
+    preprocessor.pad_size_divisor = own
+    return found
 
 
 @pytest.mark.smoke
@@ -45,8 +52,9 @@ def test_every_kind_of_detector(detector, packed, name):
         found = result.pred_instances
         assert len(found) > 5
         assert torch.isfinite(found.bboxes).all() and torch.isfinite(found.scores).all()
-        assert (found.bboxes[:, :2] >= -1e-3).all()
-        assert (found.bboxes[:, 2:] <= torch.tensor([width, height]) + 1e-3).all()
+        if name not in BEYOND_THE_IMAGE:
+            assert (found.bboxes[:, :2] >= -1e-3).all()
+            assert (found.bboxes[:, 2:] <= torch.tensor([width, height]) + 1e-3).all()
         assert (found.scores.diff() <= 0).all()
         assert ('masks' in found) == (name in WITH_MASKS)
         if 'masks' in found:
@@ -109,7 +117,7 @@ def test_a_batch_where_one_image_has_no_detections(detector, packed):
 
 
 def test_proposals_of_all_views_are_put_together(detector, packed):
-    cfg = dict(scales=[1.6, 0.8], ranges=None, score_thr=0.0, max_per_img=-1, max_canvas=160)
+    cfg = dict(scales=[1.6, 0.8], ranges=None, max_canvas=160)  # an RPN's other defaults keep all
     tta, data = MultiScaleChipTTA(detector('rpn'), cfg).eval(), packed(picture(0))
     assert tta.nms is None
     views = tta.choose_views(0, data['inputs'][0], data['data_samples'][0])
@@ -132,7 +140,40 @@ def test_proposals_of_all_views_are_put_together(detector, packed):
 
 
 @pytest.mark.parametrize(('own', 'used'), [(1, 32), (32, 32), (128, 128)])
-def test_a_detector_pads_to_its_strides(detector, own, used):
-    module = detector('retinanet')
+def test_a_detector_pads_to_its_strides(detector, packed, own, used):
+    module, shapes = detector('retinanet'), []
     module.data_preprocessor.pad_size_divisor = own
-    assert MultiScaleChipTTA(module, CFG).module.data_preprocessor.pad_size_divisor == used
+    module.backbone.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape[-2:])))
+    MultiScaleChipTTA(module, ONE_TO_ONE).eval().test_step(packed(picture(0)))
+    assert shapes == [(math.ceil(100 / used) * used, math.ceil(140 / used) * used)]
+    assert module.data_preprocessor.pad_size_divisor == own, 'as it was'
+    with pytest.raises(KeyError), padded_to_strides(module):
+        raise KeyError
+    assert module.data_preprocessor.pad_size_divisor == own
+
+
+@pytest.mark.parametrize('mask_thr', [0.45, 0.55])
+def test_masks_end_where_the_detectors_own_threshold_says(detector, packed, mask_thr):
+    module = detector('mask_rcnn')
+    module.roi_head.mask_head.conv_logits.weight.data /= 100  # clear enough to have an edge, soft enough to move it
+    (usually,) = usual(module, packed(picture(0)))
+    module.test_cfg.rcnn.mask_thr_binary = module.roi_head.test_cfg.mask_thr_binary = mask_thr
+    (expected,) = usual(module, packed(picture(0)))
+    found = MultiScaleChipTTA(module, ONE_TO_ONE).eval().test_step(packed(picture(0)))[0].pred_instances
+    theirs = expected.masks[expected.scores.argsort(descending=True, stable=True)].numpy()
+    ours = found.masks.astype(bool)
+    assert (ours & theirs).sum() / (ours | theirs).sum() > 0.99
+    assert (usually.masks & expected.masks).sum() / (usually.masks | expected.masks).sum() < 0.9
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'kept'), [(dict(), (0.0, -1)), (dict(max_per_img=7), (0.0, 7)), (dict(score_thr=0.2), (0.2, -1))], ids=str
+)
+def test_an_rpn_keeps_all_unless_told_otherwise(detector, cfg, kept):
+    tta = MultiScaleChipTTA(detector('rpn'), cfg)
+    assert (tta.score_thr, tta.max_per_img) == kept
+
+
+def test_a_panoptic_segmentor_is_refused(detector):
+    with pytest.raises(ValueError, match='merges pred_instances, which PanopticFPN does not predict'):
+        MultiScaleChipTTA(detector('panoptic_fpn'))

@@ -102,6 +102,27 @@ def test_the_gpus_way_gives_what_the_loop_gives(seed, n, n_classes, method, side
     assert [many[row] for row in both] == pytest.approx([one[row] for row in both], rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize('method', METHOD_NAMES)
+def test_more_pairs_than_fit_are_left_to_the_loop(monkeypatch, method):
+    crowd = (*scene(0, 60, 1), METHODS[method], 0.3, 0.55, 1e-3)
+    n_pairs = len(module._overlapping_pairs(crowd[0], crowd[2])[0])
+    calls = []
+
+    def loop(*args):
+        calls.append(args)
+        return ALGORITHMS['_one_by_one'](*args)
+
+    monkeypatch.setattr(module, '_one_by_one', loop)
+    monkeypatch.setattr(module, 'PAIRS_AT_ONCE', 60 * 7)  # so that pairs are counted slice by slice
+    for limit, n_calls in ((n_pairs, 0), (n_pairs - 1, 1)):
+        monkeypatch.setattr(module, 'MOST_PAIRS', limit)
+        lowered, keep = ALGORITHMS['_in_rounds'](*crowd)
+        assert len(calls) == n_calls
+        expected, rows = ALGORITHMS['_one_by_one'](*crowd)
+        found = dict(zip(keep.tolist(), lowered.tolist(), strict=True))
+        assert found == pytest.approx(dict(zip(rows.tolist(), expected.tolist(), strict=True)), rel=1e-3)
+
+
 @both_ways
 def test_of_equal_scores_the_first_row_wins(monkeypatch, run):
     use(monkeypatch, run)

@@ -119,6 +119,28 @@ def test_tiles_show_every_object_of_the_range_whole(size, zoom, max_canvas, shar
     assert seen.all(), 'nothing of the image is left out'
 
 
+def whole_in_one(views, box, size):
+    """Whether a tile shows all of a box (4,), clear of its inner borders."""
+    inside = [view for view in views if view.window[0] <= box[0] and box[2] <= view.window[2]]
+    return any(view.whole(box[None], size).item() for view in inside)
+
+
+@pytest.mark.parametrize(('length', 'width', 'all_whole'), [(119, 30, True), (180, 20, False)])
+def test_up_to_four_times_as_long_as_wide_is_whole(length, width, all_whole):
+    views, size = tiles((3000, 100), 1.0, 60.0, 512), (3000, 100)
+    assert {view.overlap for view in views} == {(128, 0)}
+    boxes = [torch.tensor([left, 10.0, left + length, 10 + width]) for left in range(0, 2820, 3)]
+    assert all(whole_in_one(views, box, size) for box in boxes) == all_whole
+    for box in boxes:
+        parts = []
+        for view in views:
+            x1, x2 = max(box[0].item(), view.window[0]), min(box[2].item(), view.window[2])
+            part = torch.tensor([[x1, 10.0, x2, 10 + width]])
+            parts += [x2 - x1] if x2 > x1 and view.whole(part, size) else []
+        assert parts, 'of each there is a detection'
+        assert all(part > 120 or part == length for part in parts), 'none of a small part'
+
+
 @pytest.mark.parametrize(
     ('size', 'max_canvas', 'n_views'), [((1, 1), 64, 1), ((20000, 50), 2048, 39), ((4000, 3000), 2048, 48)]
 )

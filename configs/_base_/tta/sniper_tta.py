@@ -3,11 +3,13 @@ tta_model = dict(
     type='mmsniper.MultiScaleChipTTA',
     tta_cfg=dict(
         # A scale is (long edge, short edge) or a zoom factor; its range is on sqrt(width * height) of a detection in
-        # image pixels, somewhat wider than in training.
+        # image pixels, somewhat wider than in training. Images far larger than the edges are reduced to them: for small
+        # objects there, let the finest scale be a zoom factor, such as 1.0, which shows them in tiles.
         scales=[(2000, 1400), (1280, 800), (512, 480)],
         ranges=[(None, 90), (32, 180), (75, None)],
         flip=False,
-        nms=dict(type='soft_nms', method='gaussian', sigma=0.55),
+        nms=dict(type='soft_nms'),  # Gaussian, sigma 0.55
+        # An RPN's proposals are all to be kept: 0.0 and -1.
         score_thr=0.001,
         max_per_img=200,
         # Usually left alone: larger canvases are cut into overlapping tiles; network pixels of a forward pass.

@@ -36,6 +36,8 @@ class MixChips(BaseTransform):
         transform: Config of ``Mosaic``, ``MixUp`` or ``CopyPaste``. None may zoom, since the valid ranges are about
             sizes: ``img_scale`` is the chip size, ``ratio_range`` (1, 1).
         n_partners: How many chips join the first; 3 for ``Mosaic``, else 1.
+        prob: Share of the chips that are mixed; the others pass as they are.
+        crop: (width, height) of a random window of the mix to keep; ``Mosaic`` makes four chips' area of one sample.
         min_visible: Least share of a valid object that the mix must leave in view.
         min_side: Invalid objects whose part in view has a side under this, in pixels, become ignored regions.
 
@@ -45,7 +47,13 @@ class MixChips(BaseTransform):
     """
 
     def __init__(
-        self, transform: dict, n_partners: int | None = None, min_visible: float = 0.5, min_side: float = 4
+        self,
+        transform: dict,
+        n_partners: int | None = None,
+        prob: float = 1.0,
+        crop: tuple[int, int] | None = None,
+        min_visible: float = 0.5,
+        min_side: float = 4,
     ) -> None:
         name = str(transform['type']).rsplit('.', 1)[-1]
         if 'img_scale' in transform:
@@ -55,20 +63,29 @@ class MixChips(BaseTransform):
                 'MixUp zooms its second image, whose valid range then no longer fits: write MixChips(transform=dict('
                 "type='MixUp', ratio_range=(1, 1), ...))"
             )
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob is a probability, in [0, 1]; got {prob!r}')
         self.mix = MMDET_TRANSFORMS.build(transform)
         if hasattr(self.mix, 'bbox_clip_border'):
             self.mix.bbox_clip_border = False  # boxes are clipped here, where what is cut off can still be told
+        window = dict(type='RandomCrop', crop_size=crop, allow_negative_crop=True, bbox_clip_border=False)
+        self.crop = MMDET_TRANSFORMS.build(window) if crop else None
+        self.prob = prob
         self.n_partners = n_partners or (3 if name == 'Mosaic' else 1)
         self.min_visible = min_visible
         self.min_side = min_side
 
     def get_indexes(self, dataset: ChipDataset) -> list[ChipKey]:
-        """Partners of the chip that the data set has just cut."""
+        """Partners of the chip that the data set has just cut; none, if it is to stay alone."""
         rng = np.random.default_rng((dataset.last_key.seed, 2))
+        if rng.random() >= self.prob:
+            return []
         return [dataset.draw_key(rng) for _ in range(self.n_partners)]
 
     def transform(self, results: dict) -> dict:
         """Mix; see the class for the keys."""
+        if not results['mix_results']:
+            return results
         self._check(results)
         ranges: list[tuple[float, float]] = []
         for sample in (results, *results['mix_results']):
@@ -79,7 +96,9 @@ class MixChips(BaseTransform):
         image = results['img']
         with seeded((results['chip_seed'] + len(ranges)) % 2**32):
             results = self.mix(results)
-        if results['img'] is not image:  # else it chose not to mix
+            mixed = results['img'] is not image
+            results = self.crop(results) if mixed and self.crop else results
+        if mixed:
             results['img'] = results['img'].astype(np.uint8)  # CopyPaste leaves int64
             results['valid_range'] = ranges
             self._clip(results)

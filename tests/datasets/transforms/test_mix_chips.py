@@ -116,6 +116,42 @@ def test_a_transform_that_chooses_not_to_mix_leaves_the_chip_alone():
     assert chip['img'].shape == (64, 64, 3)
 
 
+def test_some_chips_stay_alone(chips):
+    dataset = chips('mosaic').dataset
+    half = MixChips(dict(type='Mosaic', img_scale=(128, 128)), prob=0.5)
+    partners = []
+    for n in range(200):
+        dataset[n % len(dataset)]
+        dataset.last_key = dataset.last_key._replace(seed=n)
+        partners.append(len(half.get_indexes(dataset)))
+    assert set(partners) == {0, 3}
+    assert 70 < partners.count(3) < 130
+    alone = sample([[1, 2, 30, 40]], [VALID])
+    assert half(alone | dict(mix_results=[]))['valid_range'] == (5.0, 40.0)
+
+
+def test_a_window_of_the_mix_is_kept():
+    """Its objects lie where they were drawn: every chip is grey, its object white."""
+    mosaic = MixChips(dict(type='Mosaic', img_scale=(64, 64)), crop=(64, 64))
+    shown = 0
+    for seed in range(30):
+        parts = [sample([[20, 22, 40, 38]], [VALID], seed=seed) for _ in range(4)]
+        for part in parts:
+            part['img'][:] = 100
+            part['img'][22:38, 20:40] = 255
+        mixed = mosaic(parts[0] | dict(mix_results=parts[1:]))
+        assert mixed['img'].shape == (64, 64, 3)
+        drawn = np.zeros((64, 64), bool)
+        for x1, y1, x2, y2 in mixed['gt_bboxes'].tensor.int().tolist():
+            drawn[y1:y2, x1:x2] = True
+        np.testing.assert_array_equal(mixed['img'][..., 0] == 255, drawn)
+        kinds, _ = split_flags(mixed['gt_ignore_flags'])
+        whole = [(box[2] - box[0]) * (box[3] - box[1]) >= 160 for box in mixed['gt_bboxes'].tensor.tolist()]
+        assert [kind == VALID for kind in kinds] == whole
+        shown += len(whole)
+    assert shown > 40
+
+
 def test_zooms_are_refused():
     with pytest.raises(ValueError, match=r'ratio_range=\(1, 1\)'):
         MixChips(dict(type='MixUp', img_scale=(64, 64)))

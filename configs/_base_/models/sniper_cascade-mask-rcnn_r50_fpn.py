@@ -1,0 +1,20 @@
+_base_ = ['mmdet::_base_/models/cascade-mask-rcnn_r50_fpn.py', 'sniper_two_stage.py']
+
+# What proposals of a stage have become is labelled by the next one, again by their size.
+stages = _base_.model.train_cfg.rcnn
+model = dict(
+    backbone=dict(norm_eval=False),
+    train_cfg=dict(
+        # Chips are cut anywhere, so anchors across their border count.
+        rpn=dict(allowed_border=-1, **_base_.rpn_labels),
+        rpn_proposal=dict(max_per_img=300),
+        rcnn=[
+            dict(
+                stage,
+                assigner=dict(stage.assigner, type='mmsniper.ValidRangeRoIAssigner'),
+                sampler=dict(type='mmsniper.ValidRangeSampler'),
+            )
+            for stage in stages
+        ],
+    ),
+)

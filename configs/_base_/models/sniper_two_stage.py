@@ -1,0 +1,6 @@
+# Labels by valid range for detectors with an RPN and a RoI head; sniper_*-rcnn_*.py beside this file put them in.
+rpn_labels = dict(assigner=dict(type='mmsniper.ValidRangeAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4))
+roi_labels = dict(
+    assigner=dict(type='mmsniper.ValidRangeRoIAssigner'),
+    sampler=dict(_delete_=True, type='mmsniper.ValidRangeSampler'),
+)

@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/sniper_faster-rcnn_r50-dc5.py',
+    '../_base_/datasets/sniper_coco_detection.py',
+    '../_base_/schedules/sniper_7e.py',
+    '../_base_/tta/sniper_tta.py',
+    'mmdet::_base_/default_runtime.py',
+]

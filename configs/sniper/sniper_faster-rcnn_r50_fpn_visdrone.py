@@ -1,0 +1,17 @@
+_base_ = [
+    '../_base_/models/sniper_faster-rcnn_r50_fpn.py',
+    '../_base_/datasets/sniper_visdrone.py',
+    '../_base_/schedules/sniper_7e.py',
+    '../_base_/tta/sniper_tta.py',
+    'mmdet::_base_/default_runtime.py',
+]
+
+# Hundreds of objects per image: more proposals, and more of them kept.
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=10)),
+    train_cfg=dict(rpn_proposal=dict(max_per_img=600)),
+    test_cfg=dict(rcnn=dict(max_per_img=500)),
+)
+tta_model = dict(
+    tta_cfg=dict(scales=[2.0, 1.0, (1024, 1024)], ranges=[(None, 60), (24, 150), (80, None)], max_per_img=500)
+)

@@ -1,0 +1,108 @@
+"""Makes a config small enough for a test: narrow networks, small chips, three images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from formats import classes_of, write
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+
+WIDTH, CHIP = 64, 128
+CONVNEXT = dict(arch=dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32]))
+BACKBONES = {
+    'ResNet': dict(base_channels=8, stem_channels=8),
+    'ResNeXt': dict(base_channels=8, stem_channels=8, groups=4, base_width=4),
+    'Res2Net': dict(base_channels=8, stem_channels=8, base_width=4),
+    'RegNet': dict(arch=dict(w0=8, wa=8.0, wm=2.0, group_w=8, depth=6, bot_mul=1.0)),
+    'MobileNetV2': dict(widen_factor=0.25),
+    'HRNet': {},
+    'SwinTransformer': dict(embed_dims=12, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
+    'mmpretrain.ConvNeXt': CONVNEXT,
+    'PyramidVisionTransformerV2': dict(embed_dims=8, num_layers=[1, 1, 1, 1]),
+}
+WIDTHS = ('feat_channels', 'fc_out_channels', 'conv_out_channels', 'out_channels', 'in_channels')
+
+
+def shrink(cfg: Config, root: Path) -> None:
+    """Change a config in place, and write its data below `root`."""
+    shrink_model(cfg.model)
+    shrink_data(cfg, root)
+    if 'tta_model' in cfg:
+        tta = cfg.tta_model.tta_cfg
+        tta.scales = [1.5, 1.0, (96, 96)][-len(tta.scales) :]
+    cfg.update(work_dir=str(root / 'work'), visualizer=None, log_level='WARNING')
+
+
+def dicts(node: object) -> Iterator[dict]:
+    """All dicts in a config, the outer ones first."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ():
+        yield from dicts(child)
+
+
+def shrink_model(model: ConfigDict) -> None:
+    """Narrow layers and random weights; what joins the parts is measured, not copied."""
+    for node in dicts(model):
+        if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
+            node['init_cfg'] = None
+    backbone, shared = model.backbone, model.get('roi_head', {}).get('shared_head')
+    if not shared:  # whose width is that of a whole ResNet-50
+        backbone.update(BACKBONES[backbone.type])
+    if (backbone.get('norm_cfg') or {}).get('type') == 'GN':
+        backbone.update(base_channels=WIDTH, stem_channels=WIDTH)
+    for stage in (backbone.get('extra') or {}).values():
+        stage.num_channels = tuple(channels // 8 for channels in stage.num_channels)
+        stage.num_blocks = (1,) * len(stage.num_blocks)
+    with torch.no_grad():
+        channels = [level.shape[1] for level in MODELS.build(backbone)(torch.zeros(2, 3, 64, 64))]
+    heads = [model[name] for name in ('rpn_head', 'roi_head', 'bbox_head') if name in model]
+    for node in dicts(heads) if not shared else ():
+        node.update({key: WIDTH for key in WIDTHS if isinstance(node.get(key), int)})
+    if 'neck' in model:
+        model.neck.update(in_channels=channels, out_channels=WIDTH)
+    train, test = model.get('train_cfg') or {}, model.get('test_cfg') or {}
+    for kept in (train.get('rpn_proposal'), test.get('rpn'), test.get('rcnn')):
+        if kept:
+            kept.max_per_img = 8 if shared else 20
+
+
+def shrink_data(cfg: Config, root: Path) -> None:
+    """Three images in place of the data sets, chips of 128 px, two per batch."""
+    found = {}
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        if loader is None:
+            continue
+        workers = dict(num_workers=0, persistent_workers=False)
+        loader.update(workers, batch_size=min(loader.batch_size, 2))
+        for node in dicts(loader.dataset):
+            if 'ann_file' in node and node.get('type', '').endswith('Dataset'):
+                found = write(node.type, classes_of(node), root / node.type)
+                node.update(found)
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        if evaluator is not None and 'ann_file' in evaluator:
+            evaluator.ann_file = found['data_root'] + found['ann_file']
+        if evaluator is not None and evaluator.type == 'LVISMetric':
+            # The lvis package takes a minute for its 1203 classes, and an older numpy.
+            evaluator.update(format_only=True, outfile_prefix=str(root / 'found'))
+        if evaluator is not None and 'out_file' in evaluator:
+            evaluator.out_file = str(root / 'pool.npz')
+    n_scales = 0
+    for node in dicts(cfg._cfg_dict):
+        if 'valid_ranges' in node:
+            n_scales = len(node['scales'])
+            node['scales'] = [2.0, 1.0, (CHIP, CHIP)][-n_scales:]
+            node['valid_ranges'] = [(None, 40), (30, 90), (70, None)][-n_scales:]
+            node['valid_ranges'][0] = (None, node['valid_ranges'][0][1])
+            if 'chip_size' in node:
+                node.update(chip_size=CHIP, stride=16)
+        for key in ('img_scale', 'crop'):
+            if key in node:
+                node[key] = (CHIP, CHIP)
+        if node.get('type') == 'RandomChoiceResize':
+            node['scales'] = [(160, 120), (200, 150)]
+        if node.get('type') == 'Resize' and node.get('scale') == (1333, 800):
+            node['scale'] = (200, 150)
+    if 'negatives' in cfg.train_dataloader.dataset:
+        cfg.train_dataloader.dataset.negatives = None  # mined by another stage
