@@ -9,7 +9,7 @@ BIN := $(ENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help env demo test smoke lint wheel-check clean
+.PHONY: help env demo test test-all smoke lint wheel-check clean
 
 help:  ## show this list
 	@echo 'make TARGET [STACK=openmmlab|onedl]'
@@ -24,6 +24,9 @@ demo: env  ## the whole recipe on generated data: some twelve minutes on two cor
 
 test: env  ## run the tests with coverage
 	$(BIN)/python -m pytest -n auto --cov=mmsniper $(ARGS)
+
+test-all: env  ## run the slow tests as well
+	$(BIN)/python -m pytest -n auto --cov=mmsniper -m '' $(ARGS)
 
 smoke: env  ## run the short set of tests
 	$(BIN)/python -m pytest -n auto -m smoke $(ARGS)

@@ -20,7 +20,7 @@ class RecordChips(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         """Note the batch's chips, flips and pixels."""
         for inputs, sample in zip(data_batch['inputs'], data_batch['data_samples'], strict=True):
-            self.seen.append((runner.epoch, sample.img_id, tuple(sample.chip.tolist()), sample.flip, int(inputs.sum())))
+            self.seen.append((runner.epoch, sample.img_id, sample.chip, sample.flip, int(inputs.sum())))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def test_samples_are_chips_of_one_shape(chip_dataset):
         packed = chip_dataset[n]
         assert tuple(packed['inputs'].shape) == (3, 128, 128)
         sample, key = packed['data_samples'], chip_dataset.current_plan.key(n)
-        assert sample.chip.tolist() == list(key.bbox)
+        assert sample.chip == key.bbox
         assert (sample.scale_idx, sample.chip_scale) == (key.scale_idx, key.scale)
 
 

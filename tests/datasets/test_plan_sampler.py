@@ -19,7 +19,7 @@ def epoch_of(loader, sampler, epoch):
     seen = []
     for batch in loader:
         for inputs, sample in zip(batch['inputs'], batch['data_samples'], strict=True):
-            seen.append((sample.img_id, tuple(sample.chip.tolist()), sample.flip, int(inputs.sum())))
+            seen.append((sample.img_id, sample.chip, sample.flip, int(inputs.sum())))
     return seen
 
 

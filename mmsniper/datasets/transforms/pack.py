@@ -17,7 +17,7 @@ class PackChipInputs(PackDetInputs):
     """Pack a chip for the network; the last transform of a pipeline with :class:`ChipSampler`.
 
     Beside what ``PackDetInputs`` packs, ``gt_instances.valid`` ((N,) bool tensor) tells valid objects from those seen
-    at the wrong scale, the metainfo has ``chip`` ((4,) xyxy, image frame), ``chip_scale``, ``scale_idx`` and
+    at the wrong scale, the metainfo has ``chip`` (tuple (x1, y1, x2, y2), image frame), ``chip_scale``, ``scale_idx`` and
     ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances`` carries ``valid_range`` as metainfo too,
     since assigners see instances only. Where :class:`MixChips` made one sample of C chips, ``valid_range`` is a list of
     C such pairs, ``gt_instances.chip_idx`` ((N,) int64 tensor) says which of them holds for an object, and the other
@@ -50,6 +50,8 @@ class PackChipInputs(PackDetInputs):
         kinds, chip_idx = split_flags(flags)
         # mmdet packs flags 0 and 1 only; invalid objects go with the ground truth.
         results = {**results, 'gt_valid': kinds == VALID, 'gt_ignore_flags': np.where(kinds == INVALID, VALID, kinds)}
+        # No array: torch.compile cannot copy one, and mmdet's detectors copy their data samples.
+        results['chip'] = tuple(np.asarray(results['chip']).tolist())
         if isinstance(results['valid_range'], list):
             results['gt_chip_idx'] = chip_idx
         packed = super().transform(results)
