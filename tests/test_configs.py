@@ -1,9 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
@@ -22,6 +24,21 @@ def sniper(configs):
 def test_names_are_unique_because_mim_searches_by_them(configs):
     names = [path.name for path in configs.rglob('*.py')]
     assert len(names) == len(set(names))
+
+
+def test_every_config_is_listed_and_described(configs):
+    """In a metafile, where mim searches, and in the folder's page."""
+    root = configs.parent
+    models = [model for path in load(root / 'model-index.yml')['Import'] for model in load(root / path)['Models']]
+    files = [path for path in configs.rglob('*.py') if '_base_' not in path.parts]
+    assert sorted(model['Config'] for model in models) == sorted(str(path.relative_to(root)) for path in files)
+    for model in models:
+        assert Path(model['Config']).stem == model['Name']
+        assert all(result['Metrics'] == {} for result in model['Results']), 'nobody has trained them'
+        epochs = Config.fromfile(root / model['Config']).train_cfg.max_epochs if 'convnext' not in model['Name'] else 7
+        assert model['Metadata']['Epochs'] == epochs
+    for path in files:
+        assert path.stem in path.with_name('README.md').read_text(), path
 
 
 def test_the_recipe_is_the_papers(sniper):

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from mmengine.config import Config
+from shrink import shrink, train_and_detect
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text()
@@ -22,6 +24,19 @@ def test_the_ten_lines_are_a_config(tmp_path):
     assert chips.dataset.data_root == 'data/bccd/'
     assert chips.dataset.metainfo.classes == cfg.test_dataloader.dataset.metainfo.classes == ('WBC', 'RBC', 'Platelets')
     assert cfg.model.roi_head.bbox_head.num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ('about', 'backbone', 'detector'), [('ResNeXt', 'ResNeXt', 'FasterRCNN'), ('cascade', 'ResNet', 'CascadeRCNN')]
+)
+def test_the_swaps_train_and_detect(about, backbone, detector, tmp_path):
+    """The complete files, as they stand; shrunk for the sake of time."""
+    text = next(block for block in BLOCKS if block.startswith('_base_') and about in block)
+    (tmp_path / 'swapped.py').write_text(text.replace("'configs/", f"'{ROOT}/configs/"))
+    cfg = Config.fromfile(tmp_path / 'swapped.py')
+    assert (cfg.model.backbone.type, cfg.model.type) == (backbone, detector)
+    shrink(cfg, tmp_path)
+    train_and_detect(cfg)
 
 
 def test_the_planner_example_gives_what_it_says():

@@ -14,6 +14,7 @@ import pytest
 import torch
 from mmdet.datasets import CocoDataset
 from mmdet.structures.mask import mask2bbox
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -41,15 +42,16 @@ def dataset_cfg(name, classes):
     )
 
 
-@pytest.fixture(scope='module')
-def benchmark():
-    spec = importlib.util.spec_from_file_location('planner_benchmark', ROOT / 'benchmarks' / 'planner.py')
+def imported(name):
+    """A script of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(f'benchmark_{name}', ROOT / f'benchmarks/{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_no_object_of_coco_is_lost_and_chips_are_as_few_as_plain_greedy_finds(benchmark):
+def test_no_object_of_coco_is_lost_and_chips_are_as_few_as_plain_greedy_finds():
+    benchmark = imported('planner')
     images = benchmark.read_coco(DATA / 'coco_dev' / 'annotations.json')
     planner = ChipPlanner(**RECIPE)
     plans = [planner.positive(boxes, (width, height)) for boxes, width, height in images]
@@ -141,3 +143,13 @@ def test_results_merged_with_themselves_keep_cocos_figures(kind, known):
             where = dict(bbox=[round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)])
             merged.append(result | (where if kind == 'bbox' else dict(segmentation=dict(found.masks[n]))))
     assert np.abs(evaluated(coco, merged, kind) - expected).max() < 1e-6
+
+
+def test_pixels_are_what_the_readme_counts():
+    """SNIPER costs little more than one scale, SNIP about three times as much as SNIPER."""
+    pixels = imported('pixels')
+    data = pixels.coco_data(DATA / 'coco_dev/annotations.json')
+    recipes = [pixels.RECIPES[name] for name in ('single scale, 800 x 1333', 'SNIP', 'SNIPER')]
+    single, snip, sniper = (pixels.count(Config.fromfile(pixels.CONFIGS / recipe), data, 3)[1] for recipe in recipes)
+    assert sniper <= 1.35 * single
+    assert snip >= 2.5 * sniper

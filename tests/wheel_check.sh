@@ -61,8 +61,10 @@ small=(
 quietly() { "$@" > "$work/log" 2>&1 || { tail -n 60 "$work/log"; echo "failed: $*"; exit 1; }; }
 
 echo '== mim search'
-mim search mmsniper | tee "$work/search"
-grep -q sniper_faster-rcnn_r50_fpn_coco "$work/search"
+mim search mmsniper > "$work/search"
+for path in $(cd "$root/configs" && find . -name '*.py' -not -path './_base_/*'); do
+  grep -q "$(basename "$path" .py)" "$work/search" || { echo "mim search does not list $path"; exit 1; }
+done
 
 echo '== mim run: data'
 quietly mim run mmsniper make_shapes_dataset data/shapes --train 2 --val 1

@@ -24,6 +24,7 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from proposals import DumpedProposals, miner_setting, recipe_rpn
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mmsniper.chips import ChipKey, ChipKind, clip_boxes
@@ -57,7 +58,10 @@ def main() -> None:
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     use_negatives(cfg, args.recipe)
-    dataset = build_chip_dataset(cfg)
+    samples = DATASETS.build(cfg.train_dataloader.dataset)  # which may mix chips
+    dataset = samples
+    while not isinstance(dataset, ChipDataset):
+        dataset = dataset.dataset
     dumped = DumpedProposals(args.proposals, miner_setting(cfg, 'max_proposals')) if args.proposals else None
     propose = recipe_rpn(args.recipe) if args.recipe else dumped
     seed = args.seed if args.seed is not None else (cfg.get('randomness') or {}).get('seed') or 0
@@ -75,7 +79,7 @@ def main() -> None:
         except ValueError as error:
             raise SystemExit(f'error: {info["img_path"]}: {error}') from error
         if keys:
-            pictures[f'{name}_chips.png'] = draw_chips(dataset, keys)
+            pictures[f'{name}_chips.png'] = draw_chips(samples, keys)
         for file_name, picture in pictures.items():
             cv2.imwrite(str(args.out_dir / file_name), picture)
         written += len(pictures)
@@ -185,11 +189,11 @@ def count(keys: list[ChipKey]) -> str:
     return f'{n[ChipKind.POSITIVE]}{"".join(others)} chips'
 
 
-def draw_chips(dataset: ChipDataset, keys: list) -> np.ndarray:
-    """The network's inputs in a grid, with their labels."""
+def draw_chips(samples: Dataset, keys: list) -> np.ndarray:
+    """The network's inputs in a grid, with their labels; those larger than a panel are reduced."""
     tiles = []
     for key in keys:
-        packed = dataset[key]
+        packed = samples[key]
         chip = np.ascontiguousarray(packed['inputs'].numpy().transpose(1, 2, 0))
         sample = packed['data_samples']
         for box in get_box_tensor(sample.ignored_instances.bboxes).numpy():
@@ -199,15 +203,21 @@ def draw_chips(dataset: ChipDataset, keys: list) -> np.ndarray:
         for box, label, valid in zip(boxes, truth.labels.tolist(), truth.valid.tolist(), strict=True):
             rectangle(chip, box, VALID if valid else INVALID, 1)
             if valid:
-                write(chip, dataset.metainfo['classes'][label], (int(box[0]) + 2, int(box[1]) + 10), VALID)
+                write(chip, samples.metainfo['classes'][label], (int(box[0]) + 2, int(box[1]) + 10), VALID)
         masks = truth.get('masks')
         if masks is not None and len(masks):
             for mask in masks.to_ndarray():
                 edges, _ = cv2.findContours(np.ascontiguousarray(mask), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
                 cv2.drawContours(chip, edges, -1, (255, 255, 0), 1)
         kind = '' if key.kind == ChipKind.POSITIVE else f', {ChipKind(key.kind).name.lower()}'
+        if isinstance(sample.valid_range, list):
+            kind += f', {len(sample.valid_range)} mixed'
+        if max(chip.shape) > PANEL:
+            chip = mmcv.imrescale(chip, (PANEL, PANEL), interpolation='area')
         tiles.append(titled(chip, f'scale {key.scale_idx}, zoom {key.scale:.2f}{kind}', colour(key.scale_idx)))
-    columns = min(len(tiles), max(1, 3 * PANEL // tiles[0].shape[1]))
+    height, width = np.max([tile.shape[:2] for tile in tiles], axis=0)
+    tiles = [mmcv.impad(tile, shape=(height, width), pad_val=30) for tile in tiles]
+    columns = min(len(tiles), max(1, 3 * PANEL // width))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
 

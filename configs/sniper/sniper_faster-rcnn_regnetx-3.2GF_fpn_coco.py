@@ -1,5 +1,5 @@
 _base_ = 'sniper_faster-rcnn_r50_fpn_coco.py'
-# PyCls's weights want its own mean and order of channels; what the chips are padded with is the mean.
+# PyCls's weights want its own order of channels and deviations.
 model = dict(
     data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395], bgr_to_rgb=False),
     backbone=dict(

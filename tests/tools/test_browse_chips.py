@@ -152,3 +152,25 @@ def test_what_is_missing_or_broken_is_named(run, tmp_path):
     dump.write_bytes(pickle.dumps([BOXES]))
     with pytest.raises(SystemExit, match='holds a list, not a dict'):
         run('--proposals', dump)
+
+
+def test_what_is_mixed_and_what_is_whole_is_drawn_too(tool, data, planner_cfg, pipeline, tmp_path, monkeypatch):
+    """A MultiImageMixDataset around the chips, and SNIP's samples of several sizes."""
+    chips = dict(type='mmsniper.ChipDataset', dataset=data, planner=planner_cfg, pipeline=pipeline[:-1])
+    mix = dict(type='mmsniper.MixChips', transform=dict(type='CopyPaste'))
+    mixed = dict(type='MultiImageMixDataset', dataset=chips, pipeline=[mix, pipeline[-1]])
+    snip = dict(
+        type='mmsniper.ChipDataset',
+        dataset=data,
+        planner=dict(type='PyramidPlanner', scales=[3.0, 1.0], valid_ranges=[(None, 80), (60, None)]),
+        pipeline=pipeline,
+    )
+    for name, dataset in dict(mixed=mixed, snip=snip).items():
+        config, out = tmp_path / f'{name}.py', tmp_path / name
+        config.write_text(f'train_dataloader = dict(dataset={dataset!r})\n')
+        monkeypatch.setattr(sys, 'argv', ['browse_chips.py', str(config), '--out-dir', str(out)])
+        tool.main()
+        assert len(list(out.glob('*_chips.png'))) == 2
+    # 960 x 720, reduced to a panel, and 320 x 240 beside it.
+    picture = cv2.imread(str(next(iter(sorted(out.glob('*_chips.png'))))))
+    assert picture.shape[:2] == (480 + tool.MARGIN + 4, 2 * (tool.PANEL + 4))

@@ -1,5 +1,6 @@
-"""Makes a config small enough for a test: narrow networks, small chips, three images."""
+"""Makes a config small enough for a test (narrow networks, small chips, three images), and tries it."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from formats import classes_of, write
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 
 WIDTH, CHIP = 64, 128
 CONVNEXT = dict(arch=dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32]))
@@ -45,7 +47,7 @@ def dicts(node: object) -> Iterator[dict]:
 def shrink_model(model: ConfigDict) -> None:
     """Narrow layers and random weights; what joins the parts is measured, not copied."""
     for node in dicts(model):
-        if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
+        if 'checkpoint' in (node.get('init_cfg') or {}):
             node['init_cfg'] = None
     backbone, shared = model.backbone, model.get('roi_head', {}).get('shared_head')
     if not shared:  # whose width is that of a whole ResNet-50
@@ -106,3 +108,31 @@ def shrink_data(cfg: Config, root: Path) -> None:
             node['scale'] = (200, 150)
     if 'negatives' in cfg.train_dataloader.dataset:
         cfg.train_dataloader.dataset.negatives = None  # mined by another stage
+
+
+def train_and_detect(cfg: Config, handler: logging.Handler | None = None) -> None:
+    """A training step of a shrunk config, as its runner does it, and its test on views; `handler` gets the log."""
+    torch.manual_seed(0)
+    if cfg.optim_wrapper.type == 'AmpOptimWrapper':  # wants a GPU
+        cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
+    runner = Runner.from_cfg(cfg)
+    if handler:
+        runner.logger.addHandler(handler)
+    loop = runner.train_loop
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    assert runner.build_param_scheduler(runner.param_schedulers)
+    runner._init_model_weights()
+    batch = next(iter(loop.dataloader))
+    samples = batch['data_samples']
+    assert len(samples) == cfg.train_dataloader.batch_size
+    if 'ChipDataset' in str(cfg.train_dataloader):
+        assert all('valid' in sample.gt_instances for sample in samples)
+    before = [parameter.detach().clone() for parameter in runner.model.parameters()]
+    losses = runner.model.train_step(batch, runner.optim_wrapper)
+    assert all(torch.isfinite(value).all() for value in losses.values())
+    assert ('loss_mask' in ' '.join(losses)) == ('mask_head' in cfg.model.get('roi_head', {}))
+    assert any(not torch.equal(a, b) for a, b in zip(before, runner.model.parameters(), strict=True))
+
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    Runner.from_cfg(cfg).test()

@@ -8,11 +8,8 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.runner import Runner
-from shrink import shrink
+from shrink import shrink, train_and_detect
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
@@ -46,29 +43,6 @@ def params():
 
 @pytest.mark.parametrize('config', params(), indirect=True)
 def test_it_trains_and_detects(config, caplog):
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    torch.manual_seed(0)
-    amp = config.optim_wrapper.type == 'AmpOptimWrapper'
-    if amp:  # which wants a GPU
-        config.optim_wrapper = dict(type='OptimWrapper', optimizer=config.optim_wrapper.optimizer)
-    runner = Runner.from_cfg(config)
-    loop = runner.train_loop
-    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    assert runner.build_param_scheduler(runner.param_schedulers)
-    batch = next(iter(loop.dataloader))
-    samples = batch['data_samples']
-    assert len(samples) == config.train_dataloader.batch_size
-    if 'ChipDataset' in str(config.train_dataloader):
-        assert all('valid' in sample.gt_instances for sample in samples)
-    before = [parameter.detach().clone() for parameter in runner.model.parameters()]
-    losses = runner.model.train_step(batch, runner.optim_wrapper)
-    assert all(torch.isfinite(value).all() for value in losses.values())
-    assert ('loss_mask' in ' '.join(losses)) == ('mask_head' in config.model.get('roi_head', {}))
-    assert any(not torch.equal(a, b) for a, b in zip(before, runner.model.parameters(), strict=True))
-
-    config.model = dict(**config.tta_model, module=config.model)
-    config.test_dataloader.dataset.pipeline = config.tta_pipeline
-    Runner.from_cfg(config).test()
+    train_and_detect(config, caplog.handler)
     warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert not [message for message in warned if re.search('unexpected|not match|missing', message)]

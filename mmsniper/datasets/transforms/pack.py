@@ -17,11 +17,11 @@ class PackChipInputs(PackDetInputs):
     """Pack a chip for the network; the last transform of a pipeline with :class:`ChipSampler`.
 
     Beside what ``PackDetInputs`` packs, ``gt_instances.valid`` ((N,) bool tensor) tells valid objects from those seen
-    at the wrong scale, the metainfo has ``chip`` (tuple (x1, y1, x2, y2), image frame), ``chip_scale``, ``scale_idx`` and
-    ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances`` carries ``valid_range`` as metainfo too,
-    since assigners see instances only. Where :class:`MixChips` made one sample of C chips, ``valid_range`` is a list of
-    C such pairs, ``gt_instances.chip_idx`` ((N,) int64 tensor) says which of them holds for an object, and the other
-    keys are those of the first chip.
+    at the wrong scale, the metainfo has ``chip`` (tuple (x1, y1, x2, y2), image frame), ``chip_scale``, ``scale_idx``
+    and ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances`` carries ``valid_range`` as metainfo
+    too, since assigners see instances only. Where :class:`MixChips` made one sample of C chips, ``valid_range`` is a
+    list of C such pairs, ``gt_instances.chip_idx`` ((N,) int64 tensor) says which of them holds for an object, and the
+    other keys are those of the first chip.
 
     Args:
         meta_keys: What the metainfo keeps besides.
