@@ -82,7 +82,8 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     leaves = leaf_datasets(copy.deepcopy(chips.dataset))
     for leaf in leaves:
         leaf.update(test_mode=True, pipeline=mine.tta_pipeline)
-    mine.test_dataloader.dataset = leaves[0] if len(leaves) == 1 else dict(type='ConcatDataset', datasets=leaves)
+    joined = dict(type='ConcatDataset', datasets=leaves, ignore_keys=ignored_keys(chips.dataset))
+    mine.test_dataloader.dataset = leaves[0] if len(leaves) == 1 else joined
     mine.test_evaluator.update(planner=chips.planner, out_file=str(negatives))
     mine.model = dict(**mine.tta_model, module=mine.model)
     return rpn, mine, detector
@@ -93,6 +94,12 @@ def leaf_datasets(dataset: ConfigDict) -> list[ConfigDict]:
     if 'datasets' in dataset:
         return [leaf for inner in dataset.datasets for leaf in leaf_datasets(inner)]
     return leaf_datasets(dataset.dataset) if 'dataset' in dataset else [dataset]
+
+
+def ignored_keys(dataset: ConfigDict) -> list[str]:
+    """The meta information in which data sets that are joined may differ."""
+    inner = [*dataset.get('datasets', []), *([dataset.dataset] if 'dataset' in dataset else [])]
+    return list(dataset.get('ignore_keys') or []) + [key for part in inner for key in ignored_keys(part)]
 
 
 def find_config(name: str | Path) -> Path:

@@ -10,6 +10,7 @@ import cv2
 import pytest
 from mmdet.registry import DATASETS
 from mmengine.config import Config
+from shrink import shrink_data
 
 from mmsniper.chips import NegativePool
 from mmsniper.datasets.annotations import image_boxes
@@ -111,3 +112,22 @@ def test_a_config_without_negatives_is_refused(config):
     refused = recipe(ROOT / 'configs/demo/sniper_tiny_shapes.py', '--work-dir', config.parent / 'other')
     assert refused.returncode == 1
     assert 'the recipe needs rpn_config' in refused.stderr
+
+
+def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path):
+    """PASCAL VOC's two years, which differ in their meta information."""
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    from train_sniper import stage_configs
+
+    cfg = Config.fromfile(ROOT / 'configs/sniper/sniper_faster-rcnn_r50_fpn_voc0712.py')
+    shrink_data(cfg, tmp_path)
+    cfg.train_dataloader.dataset.negatives = dict(per_image=2)
+    cfg.rpn_config = 'sniper_rpn_r50_fpn_2e_2scale_coco.py'
+    rpn, mine, _ = stage_configs(cfg, tmp_path / 'pool.npz')
+    assert 'negatives' not in rpn.train_dataloader.dataset
+    train, mined = (DATASETS.build(one) for one in (cfg.train_dataloader.dataset.dataset, mine.test_dataloader.dataset))
+    assert mine.test_dataloader.dataset.ignore_keys == ['dataset_type']
+    assert len(train) == len(mined) == 6
+    assert [train.get_data_info(n)['img_path'] for n in range(6)] == [
+        mined[n]['data_samples'].img_path for n in range(6)
+    ]
