@@ -4,8 +4,7 @@ python benchmarks/pixels.py ANNOTATIONS.json [--epochs 3]
 
 ANNOTATIONS.json is any COCO-format file; its images are not read. All samples count with their padding: chips to the
 chip size, images to a multiple of 32 as mmdet pads them (not to the largest of a batch). Proposals for negative chips
-are made up, 300 per scale, all over the image: which chips are mined differs with the network, how many hardly, for an
-epoch draws two per image.
+are made up, 300 per scale all over every image, so that nearly all have two chips to draw: the most they can cost.
 """
 
 import argparse
