@@ -36,7 +36,12 @@ SETS = {
 LOAD = dict(type='LoadImageFromFile')
 KEYS = ('img_path', 'ori_shape', 'img_shape', 'scale_factor')
 FLIP_KEYS = (*KEYS, 'flip', 'flip_direction')
-FEWER_PIXELS = dict(scales=[1.6, 0.6, (256, 256)], ranges=[(None, 90), (60, 240), (110, None)])
+FEWER_PIXELS = dict(
+    scales=[1.6, 0.6, (256, 256)],
+    ranges=[(None, 64), (48, 240), (110, None)],
+    max_canvas=1536,
+    batch_pixels=1536 * 1536,
+)
 SLICES = (256, 384, 512, 768, 1024)
 
 
@@ -113,7 +118,9 @@ def methods(args: argparse.Namespace, tile: int) -> dict[str, Callable]:
         'ours': partial(detect, ours(max_canvas=10**6), Compose(whole)),
         f'ours, tiles of {tile} px': partial(detect, ours(max_canvas=tile), Compose(whole)),
         'ours, fewer pixels': partial(detect, ours(**FEWER_PIXELS), Compose(whole)),
-        "ours, merged as mmdet's": partial(detect, ours(nms=mmdet_cfg.nms, ranges=None), Compose(whole)),
+        "ours, merged as mmdet's": partial(
+            detect, ours(nms=mmdet_cfg.nms, ranges=None, max_canvas=10**6), Compose(whole)
+        ),
     }
     with contextlib.suppress(ImportError):
         found.update(sahi_methods(args))
