@@ -111,13 +111,18 @@ def made_up_pool(dataset: ChipDataset, idx: int, min_proposals: list[int]) -> Ch
     bboxes, size = dataset.table.image(idx)
     proposals = []
     for low, high in dataset.planner.valid_ranges:
-        side = np.exp(rng.uniform(np.log(max(low, 8)), np.log(min(high, max(size))), 300))
+        low, high = max(low, 8), min(high, max(size))
+        if low >= high:  # no object of these sizes fits the image
+            continue
+        side = np.exp(rng.uniform(np.log(low), np.log(high), 300))
         ratio = np.exp(rng.uniform(-0.7, 0.7, 300)) ** 0.5
         extent = np.minimum(np.stack([side * ratio, side / ratio], 1), size)
         corner = rng.uniform(0, 1, (300, 2)) * (np.array(size) - extent)
         proposals.append(np.hstack([corner, corner + extent]))
     planner = dataset.planner
-    return planner.negative(np.concatenate(proposals), size, planner.positive(bboxes, size, rng), min_proposals, rng)
+    return planner.negative(
+        np.concatenate([np.zeros((0, 4)), *proposals]), size, planner.positive(bboxes, size, rng), min_proposals, rng
+    )
 
 
 if __name__ == '__main__':

@@ -20,6 +20,8 @@ from pathlib import Path
 from chip_config import chip_dataset_cfg
 from mmengine.config import Config, ConfigDict, DictAction
 
+from mmsniper.chips.planner import check_min_proposals
+
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
 
@@ -85,6 +87,10 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     joined = dict(type='ConcatDataset', datasets=leaves, ignore_keys=ignored_keys(chips.dataset))
     mine.test_dataloader.dataset = leaves[0] if len(leaves) == 1 else joined
     mine.test_evaluator.update(planner=chips.planner, out_file=str(negatives))
+    try:
+        check_min_proposals(mine.test_evaluator.min_proposals, len(chips.planner.scales))
+    except ValueError as error:  # better now than when the RPN has been trained
+        raise SystemExit(f'{cfg.rpn_config}: test_evaluator: {error}') from error
     mine.model = dict(**mine.tta_model, module=mine.model)
     return rpn, mine, detector
 

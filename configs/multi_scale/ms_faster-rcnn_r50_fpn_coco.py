@@ -19,5 +19,5 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-# Trained on all sizes, it answers for all sizes at every scale.
+# --tta: one scale, as mmdet tests it. To add scales, set scales here; it is trained on all sizes, so no ranges.
 tta_model = dict(tta_cfg=dict(scales=[(1333, 800)], ranges=None))

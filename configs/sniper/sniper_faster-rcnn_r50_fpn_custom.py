@@ -8,3 +8,10 @@ val_dataloader = dict(dataset=data)
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file='data/bccd/annotations.json')
 test_evaluator = val_evaluator
+# For one GPU with 8 chips and some thousand iterations in all; `--auto-scale-lr` fits the rate to other batches.
+optim_wrapper = dict(optimizer=dict(lr=0.001))
+auto_scale_lr = dict(base_batch_size=8)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=200),
+    dict(type='ConstantLR', factor=0.1, by_epoch=True, begin=5.33, convert_to_iter_based=True),
+]

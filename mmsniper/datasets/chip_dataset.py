@@ -175,8 +175,7 @@ class ChipDataset(Dataset):
         if self._times_by_number == len(self.current_plan) + 1:
             print_log(
                 'ChipDataset: chips are asked for by number, again and again, so every epoch has the same ones; set '
-                "train_dataloader.sampler=dict(_delete_=True, type='mmsniper.ChipPlanSampler'), and if Mosaic, MixUp or"
-                ' CopyPaste asks, wrap it in mmsniper.MixChips',
+                "train_dataloader.sampler=dict(_delete_=True, type='mmsniper.ChipPlanSampler')",
                 logger='current',
                 level=WARNING,
             )

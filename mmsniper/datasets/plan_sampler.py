@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from ..chips import ChipKey
 from ..registry import DATA_SAMPLERS
 from .chip_dataset import ChipDataset
+from .transforms import MixChips
 
 
 @DATA_SAMPLERS.register_module()
@@ -30,7 +31,7 @@ class ChipPlanSampler(Sampler):
         seed: Seed of plans and order, the same on all ranks. The runner passes its own.
 
     Raises:
-        TypeError: If ``dataset`` is anything else.
+        TypeError: If ``dataset`` is anything else, or it mixes chips without :class:`MixChips`.
         ValueError: If the plan has no chip.
     """
 
@@ -41,6 +42,13 @@ class ChipPlanSampler(Sampler):
                 f'ChipPlanSampler needs a ChipDataset, but the loader has {type(dataset).__name__}; put what '
                 'repeats or joins data sets inside ChipDataset(dataset=...), not around it'
             )
+        for transform in dataset.pipeline if chips is not dataset else ():
+            if hasattr(transform, 'get_indexes') and not isinstance(transform, MixChips):
+                name = type(transform).__name__
+                raise TypeError(
+                    f'{name} would give all objects the valid range of one chip: write '
+                    f"dict(type='mmsniper.MixChips', transform=dict(type='{name}', ...))"
+                )
         self.rank, self.world_size = get_dist_info()
         self.dataset = chips
         self.shuffle = shuffle

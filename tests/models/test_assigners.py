@@ -145,6 +145,16 @@ def test_in_mixed_chips_each_object_has_the_range_of_its_own_chip(roi):
     assert labels(roi, on_each + background, gt) == [1, -1, 0, 0, -1]
 
 
+def test_in_mixed_chips_the_rescued_are_those_out_of_their_own_range(roi):
+    """A long thin valid object: its proposals stay in the chip that rescues it, and are ordinary in another's range."""
+    boxes = [[0, 0, 100, 16], [0, 100, 100, 116]]
+    gt = truth(boxes, [True, True], valid_range=[(30.0, 64.0), (64.0, 128.0)])
+    gt.chip_idx = torch.tensor([0, 1])
+    near = [[0, 0, 50, 16], [0, 100, 50, 116], [0, 0, 100, 16], [0, 100, 100, 116]]
+    # Half of an object has a size of 28 px, out of either range: kept where the object is rescued, left out elsewhere.
+    assert labels(roi, near, gt) == [-1, 2, 1, 2]
+
+
 class TestATSS:
     """Anchors of 16 px, on two levels with strides of 8 and 16."""
 

@@ -60,3 +60,16 @@ def test_no_proposals():
 
 def test_mmdet_heads_can_build_it():
     assert TASK_UTILS.build(dict(type='mmsniper.ValidRangeSampler'), default_args=dict(context=None))
+
+
+def test_in_mixed_chips_ground_truth_is_appended_by_the_range_of_its_own_chip():
+    gt = InstanceData(
+        bboxes=torch.tensor([[0.0, 0, 20, 20], [0, 0, 20, 20], [0, 0, 60, 60]]),
+        labels=torch.arange(3),
+        valid=torch.zeros(3, dtype=torch.bool),
+        chip_idx=torch.tensor([0, 1, 1]),
+        metainfo=dict(valid_range=[(10.0, 50.0), (50.0, 90.0)]),
+    )
+    nothing = AssignResult(3, torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0, dtype=torch.long))
+    taken = ValidRangeSampler().sample(nothing, InstanceData(priors=torch.zeros(0, 4)), gt)
+    assert taken.pos_gt_labels.tolist() == [0, 2]

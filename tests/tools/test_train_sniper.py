@@ -126,6 +126,9 @@ def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path
     rpn, mine, _ = stage_configs(cfg, tmp_path / 'pool.npz')
     assert 'negatives' not in rpn.train_dataloader.dataset
     train, mined = (DATASETS.build(one) for one in (cfg.train_dataloader.dataset.dataset, mine.test_dataloader.dataset))
+    cfg.rpn_config = 'sniper_rpn_r50_fpn_2e_coco.py'
+    with pytest.raises(SystemExit, match='2 scales but 3 min_proposals'):
+        stage_configs(cfg, tmp_path / 'pool.npz')
     assert mine.test_dataloader.dataset.ignore_keys == ['dataset_type']
     assert len(train) == len(mined) == 6
     assert [train.get_data_info(n)['img_path'] for n in range(6)] == [

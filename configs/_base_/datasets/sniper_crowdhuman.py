@@ -3,7 +3,6 @@ _base_ = 'sniper_coco_detection.py'
 
 data_root = 'data/CrowdHuman/'
 val = dict(
-    _delete_=True,
     type='CrowdHumanDataset',
     data_root=data_root,
     ann_file='annotation_val.odgt',
@@ -25,7 +24,7 @@ train_dataloader = dict(
         ),
     )
 )
-val_dataloader = dict(dataset=val)
+val_dataloader = dict(dataset=dict(val, _delete_=True))
 test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, type='CrowdHumanMetric', ann_file=data_root + 'annotation_val.odgt')
 test_evaluator = val_evaluator

@@ -4,7 +4,6 @@ _base_ = 'sniper_coco_instance.py'
 
 data_root = 'data/lvis_v1/'
 val = dict(
-    _delete_=True,
     type='LVISV1Dataset',
     data_root=data_root,
     ann_file='annotations/lvis_v1_val.json',
@@ -28,7 +27,7 @@ train_dataloader = dict(
         )
     )
 )
-val_dataloader = dict(dataset=val)
+val_dataloader = dict(dataset=dict(val, _delete_=True))
 test_dataloader = val_dataloader
 val_evaluator = dict(
     _delete_=True, type='LVISMetric', ann_file=data_root + 'annotations/lvis_v1_val.json', metric=['bbox', 'segm']

@@ -2,7 +2,7 @@
 _base_ = 'sniper_coco_detection.py'
 
 data_root = 'data/VOCdevkit/'
-metric = dict(_delete_=True, type='VOCMetric', metric='mAP', eval_mode='11points')
+metric = dict(type='VOCMetric', metric='mAP', eval_mode='11points')
 
 
 def year(number, split, **options):
@@ -32,5 +32,5 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(_delete_=True, **year(2007, 'test', test_mode=True, pipeline=_base_.test_pipeline)))
 test_dataloader = val_dataloader
-val_evaluator = metric
-test_evaluator = metric
+val_evaluator = dict(metric, _delete_=True)
+test_evaluator = val_evaluator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,10 +39,12 @@ class MixChips(BaseTransform):
         n_partners: How many chips join the first; 3 for ``Mosaic``, else 1.
         prob: Share of the chips that are mixed; the others pass as they are.
         crop: (width, height) of a random window of the mix to keep; ``Mosaic`` makes four chips' area of one sample.
-        min_visible: Least share of a valid object that the mix must leave in view.
+        min_visible: Least share of a valid object's box that the mix must leave in view. What ``CopyPaste`` hides
+            behind pasted objects does not count; mmdet has ``bbox_occluded_thr`` and ``mask_occluded_thr`` for it.
         min_side: Invalid objects whose part in view has a side under this, in pixels, become ignored regions.
 
     Raises:
+        TypeError: On a call, if what it is around is no ``ChipDataset``.
         ValueError: If the transform zooms: by ``ratio_range``, or, on a call, by an ``img_scale`` that is not the
             chips' size; if it would lose masks.
     """
@@ -77,7 +80,12 @@ class MixChips(BaseTransform):
 
     def get_indexes(self, dataset: ChipDataset) -> list[ChipKey]:
         """Partners of the chip that the data set has just cut; none, if it is to stay alone."""
-        rng = np.random.default_rng((dataset.last_key.seed, 2))
+        if getattr(dataset, 'last_key', None) is None:
+            raise TypeError(
+                f'MixChips mixes the chips of a mmsniper.ChipDataset; it is around {type(dataset).__name__}'
+            )
+        # Told apart by what they are, or Mosaic and then MixUp would both mix the same chips, and leave the same alone.
+        rng = np.random.default_rng((dataset.last_key.seed, zlib.crc32(repr(self).encode())))
         if rng.random() >= self.prob:
             return []
         return [dataset.draw_key(rng) for _ in range(self.n_partners)]
