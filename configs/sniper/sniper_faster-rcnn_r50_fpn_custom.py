@@ -13,5 +13,5 @@ optim_wrapper = dict(optimizer=dict(lr=0.001))
 auto_scale_lr = dict(base_batch_size=8)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=200),
-    dict(type='ConstantLR', factor=0.1, by_epoch=True, begin=5.33, convert_to_iter_based=True),
+    dict(type='ConstantLR', factor=0.1, by_epoch=True, begin=5.33, end=10**9, convert_to_iter_based=True),
 ]

@@ -71,3 +71,25 @@ def test_mixed_chips_train(train):
     seen = [sample for batch in runner.train_dataloader for sample in batch['data_samples']]
     assert any(isinstance(sample.valid_range, list) for sample in seen)
     assert {sample.img_shape for sample in seen} == {(128, 128)}
+
+
+@pytest.mark.parametrize(('epochs', 'last'), [(1, 0.015), (5, 0.015), (6, 0.0015), (7, 0.0015)])
+def test_the_rate_steps_once_and_stays_there(epochs, last, tmp_path):
+    """As mmengine's runner builds the schedule, in a run of any length."""
+    cfg = Config.fromfile(CONFIGS / 'sniper/sniper_faster-rcnn_r50_fpn_coco.py')
+    shrink(cfg, tmp_path)
+    cfg.train_cfg.max_epochs = epochs
+    cfg.param_scheduler[0].end = 2
+    runner = Runner.from_cfg(cfg)
+    loop = runner.train_loop
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    rates = []
+    schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    for _ in range(loop.max_iters):
+        rates.append(runner.optim_wrapper.get_lr()['lr'][0])
+        runner.optim_wrapper.optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[-1] == pytest.approx(last)
+    step = min(int(5.33 * len(loop.dataloader)), loop.max_iters)
+    assert rates[2:step] == pytest.approx([0.015] * (step - 2))
