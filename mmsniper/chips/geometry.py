@@ -31,9 +31,7 @@ def as_boxes(bboxes: ArrayLike) -> NDArray[np.float64]:
 
 def box_sizes(bboxes: Boxes) -> NDArray[np.floating]:
     """Size of each box, sqrt(width * height), in the boxes' own pixels: (N, 4) -> (N,). Inverted boxes have size 0."""
-    width = np.maximum(bboxes[:, 2] - bboxes[:, 0], 0)
-    height = np.maximum(bboxes[:, 3] - bboxes[:, 1], 0)
-    return np.sqrt(width * height)
+    return np.sqrt(_areas(bboxes))
 
 
 def clip_boxes(bboxes: Boxes, window: ArrayLike) -> Boxes:
@@ -44,7 +42,8 @@ def clip_boxes(bboxes: Boxes, window: ArrayLike) -> Boxes:
 
 def visible_fraction(bboxes: Boxes, window: ArrayLike) -> NDArray[np.floating]:
     """Share of each box's area that lies inside a window: (N, 4), (4,) -> (N,) in [0, 1]; 0 for boxes without area."""
-    full, inside = box_sizes(bboxes) ** 2, box_sizes(clip_boxes(bboxes, window)) ** 2
+    # Not by way of sizes: the square of a root is not the area, and what is half visible would be less than half.
+    full, inside = _areas(bboxes), _areas(clip_boxes(bboxes, window))
     return np.divide(inside, full, out=np.zeros_like(inside), where=full > 0)
 
 
@@ -64,6 +63,10 @@ def to_image(bboxes: Boxes, chip: ArrayLike, zoom: ArrayLike) -> Boxes:
     """Chip frame -> image frame, (N, 4) -> (N, 4); inverse of :func:`to_chip`, same arguments."""
     origin = np.tile(np.asarray(chip, dtype=bboxes.dtype)[:2], 2)
     return bboxes / _per_coordinate(zoom, bboxes) + origin
+
+
+def _areas(bboxes: Boxes) -> NDArray[np.floating]:
+    return np.maximum(bboxes[:, 2:] - bboxes[:, :2], 0).prod(axis=1)
 
 
 def _per_coordinate(zoom: ArrayLike, bboxes: Boxes) -> Boxes:

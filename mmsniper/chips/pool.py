@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +17,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .files import replacing
 from .planner import ChipPlanner, Chips, ImageSize, check_min_proposals
 
 FORMAT = 'mmsniper negative chips 1'
+# What reading a damaged file raises. RuntimeError: it seems to be encrypted, or packed by a method nobody knows.
+DAMAGED = (
+    *(ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError, OSError, EOFError),
+    *(MemoryError, struct.error, zlib.error, zipfile.BadZipFile),
+)
 REMEDY = 'mine again with NegativeChipMiner or tools/mine_negative_chips.py'
 
 
@@ -153,6 +160,20 @@ class NegativePool:
                 'sizes; {}, or use the same settings'.format(path, *sides, REMEDY)
             )
 
+    def _check_chips(self) -> None:
+        """Refuse chips that are no part of their image, or of no scale."""
+        x1, y1, x2, y2 = self.bboxes.astype(np.int64).T.reshape(4, -1)
+        width, height = np.repeat(self.sizes, np.diff(self.start), axis=0).T
+        outside = (x1 < 0) | (y1 < 0) | (x2 > width) | (y2 > height) | (x1 >= x2) | (y1 >= y2)
+        if outside.any():
+            n = int(outside.argmax())
+            raise ValueError(
+                f'its chip {n}, {self.bboxes[n].tolist()}, is no part of its {width[n]} x {height[n]} image'
+            )
+        if (self.scale_idx >= len(self.planner.scales)).any():
+            most = self.scale_idx.max()
+            raise ValueError(f'a chip is of scale {most}, but there are {len(self.planner.scales)} scales')
+
     def save(self, path: str | Path) -> None:
         """Write one compressed file; whoever reads meanwhile, or after a kill, finds the old file or the new, whole."""
         path = Path(path)
@@ -165,8 +186,7 @@ class NegativePool:
             versions=self.versions,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + '.tmp')
-        with unfinished.open('wb') as file:
+        with replacing(path, 'wb') as file:
             np.savez_compressed(
                 file,
                 about=_as_bytes(json.dumps(about)),
@@ -176,9 +196,6 @@ class NegativePool:
                 bboxes=self.bboxes,
                 scale_idx=self.scale_idx,
             )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
 
     @classmethod
     def load(cls, path: str | Path) -> NegativePool:
@@ -195,6 +212,8 @@ class NegativePool:
                 about = json.loads(file['about'].tobytes())
                 if about['format'] != FORMAT:
                     raise ValueError(f'its format is {about["format"]!r}, not {FORMAT!r}')
+                if any(file[name].dtype.kind != 'u' for name in ('sizes', 'counts', 'bboxes', 'scale_idx')):
+                    raise ValueError('its tables are not of whole numbers >= 0')
                 names = file['keys'].tobytes().decode()
                 pool = cls(
                     ChipPlanner(**about['planner']),
@@ -212,7 +231,8 @@ class NegativePool:
                 raise ValueError('its tables do not fit together')
             if pool.fingerprint() != about['fingerprint']:
                 raise ValueError('its fingerprint does not fit its images')
-        except (ValueError, LookupError, TypeError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+            pool._check_chips()
+        except DAMAGED as error:
             raise ValueError(f'{path} is not a file of negative chips, or is damaged ({error}); {REMEDY}') from error
         return pool
 

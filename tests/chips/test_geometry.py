@@ -41,6 +41,17 @@ def test_to_chip_shifts_then_zooms_each_axis():
     assert to_chip(boxes, (10, 10, 50, 50), (2.0, 0.5)).tolist() == [[0, 5, 40, 25]]
 
 
+def test_exactly_half_visible_is_half():
+    boxes = np.array([[33, 0, 67, 98], [0, 0, 0, 9]], float)
+    assert visible_fraction(boxes, (50, 0, 400, 400)).tolist() == [0.5, 0]
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(0, 10**4))
+def test_half_of_a_box_of_whole_pixels_is_never_less(half_width, height, x):
+    boxes = np.array([[x, 7, x + 2 * half_width, 7 + height]], float)
+    assert visible_fraction(boxes, (x + half_width, 0, 10**5, 10**5)).tolist() == [0.5]
+
+
 @given(
     st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4),
     st.tuples(st.integers(0, 5000), st.integers(0, 5000)),

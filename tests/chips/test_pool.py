@@ -157,6 +157,67 @@ def test_tables_that_do_not_fit_are_refused(tmp_path, field):
         NegativePool.load(tmp_path / 'a.npz')
 
 
+@pytest.mark.parametrize(
+    ('bboxes', 'scale_idx', 'message'),
+    [
+        (
+            [[0, 0, 64, 64], [336, 236, 401, 300]],
+            [0, 0],
+            r'chip 1, \[336, 236, 401, 300\], is no part of its 400 x 300',
+        ),
+        ([[0, 0, 64, 64], [9, 9, 9, 20]], [0, 0], 'chip 1, .* is no part'),
+        ([[0, 0, 64, 64]], [2], 'a chip is of scale 2, but there are 2 scales'),
+    ],
+)
+def test_chips_that_cannot_be_are_refused(tmp_path, bboxes, scale_idx, message):
+    build([('x/a.jpg', (400, 300), bboxes, scale_idx)]).save(tmp_path / 'a.npz')
+    with pytest.raises(ValueError, match=message):
+        NegativePool.load(tmp_path / 'a.npz')
+
+
+def test_numbers_of_another_kind_are_refused(tmp_path):
+    build().save(tmp_path / 'a.npz')
+    content = dict(np.load(tmp_path / 'a.npz'))
+    np.savez(tmp_path / 'a.npz', **{**content, 'scale_idx': np.array([0, 256, 0, 1])})  # 256 would become scale 0
+    with pytest.raises(ValueError, match='not of whole numbers'):
+        NegativePool.load(tmp_path / 'a.npz')
+
+
+def test_whatever_byte_is_damaged_it_is_refused_by_name_or_read_as_it_was(tmp_path):
+    path, rng = tmp_path / 'a.npz', np.random.default_rng(0)
+    build().save(path)
+    whole, refused, said = path.read_bytes(), 0, set()
+    for _ in range(500):
+        content = bytearray(whole)
+        for place in rng.integers(len(whole), size=2):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            pool = NegativePool.load(path)
+        except ValueError as error:
+            said.add(str(error).split(' (')[0])
+            refused += 1
+        else:
+            assert [pool[row].bboxes.tolist() for row in range(3)] == [build()[row].bboxes.tolist() for row in range(3)]
+    assert said == {f'{path} is not a file of negative chips, or is damaged'}
+    assert refused > 300
+
+
+def test_a_full_disk_leaves_nothing_but_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / 'a.npz'
+    build().save(path)
+    old = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(OSError, match='No space'):
+        build(IMAGES[:1]).save(path)
+    assert path.read_bytes() == old
+    assert [file.name for file in tmp_path.iterdir()] == ['a.npz']
+
+
 KILLED = """
 import os, signal, sys
 from mmsniper.chips import ChipPlanner, NegativePool
