@@ -55,12 +55,7 @@ def main() -> None:
     parser.add_argument('--score-thr', type=float, default=0.5, help='a detection above it is confident')
     args = parser.parse_args()
     allow_mmengine_checkpoints()
-    data_root = args.work_dir / 'data'
-    ann_file = data_root / 'annotations/val.json'
-    shapes = [word for name, values in SHAPES.items() for word in (f'--{name}', *values)]
-    if not ann_file.exists():
-        run([ROOT / 'tools/make_shapes_dataset.py', data_root, *shapes], args.work_dir / 'data.log')
-
+    ann_file = make_data(args.work_dir)
     with ThreadPoolExecutor(args.jobs) as jobs:
         runs: dict[tuple[str, int], Future] = {}
         for seed in range(args.seeds):
@@ -87,13 +82,17 @@ def main() -> None:
         print(f'| {title} | {steps.mean():.0f} | {" | ".join(cells)} |')
 
 
-def train(arm: str, seed: int, epochs: int, work_dir: Path) -> tuple[int, Path]:
-    """Train and test one detector.
+def make_data(work_dir: Path) -> Path:
+    """Generate the images unless they are there; the annotations to test on."""
+    ann_file = work_dir / 'data/annotations/val.json'
+    shapes = [word for name, values in SHAPES.items() for word in (f'--{name}', *values)]
+    if not ann_file.exists():
+        run([ROOT / 'tools/make_shapes_dataset.py', work_dir / 'data', *shapes], work_dir / 'data.log')
+    return ann_file
 
-    Returns:
-        Its training steps, and the COCO result file of its test.
-    """
-    out = work_dir / f'{arm}_{seed}_{epochs}'
+
+def options_for(work_dir: Path, out: Path, seed: int, epochs: int, changes: dict | None = None) -> list[str]:
+    """Command line options of a demo config: these images, this seed and number of epochs, detections under `out`."""
     root = f'{work_dir / "data"}/'
     options = {
         'train_dataloader.dataset.dataset.data_root': root,
@@ -106,8 +105,19 @@ def train(arm: str, seed: int, epochs: int, work_dir: Path) -> tuple[int, Path]:
         'val_dataloader': None,
         'val_evaluator': None,
         'val_cfg': None,
+        **(changes or {}),
     }
-    options = ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
+    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
+
+
+def train(arm: str, seed: int, epochs: int, work_dir: Path) -> tuple[int, Path]:
+    """Train and test one detector.
+
+    Returns:
+        Its training steps, and the COCO result file of its test.
+    """
+    out = work_dir / f'{arm}_{seed}_{epochs}'
+    options = options_for(work_dir, out, seed, epochs)
     out.mkdir(parents=True, exist_ok=True)
     command, detections = partial(run, log=out / 'log.txt'), out / 'detections.bbox.json'
     if arm == 'negative':

@@ -53,8 +53,8 @@ def test_the_recipe_is_the_papers(sniper):
     rpn, rcnn = sniper.model.train_cfg.rpn, sniper.model.train_cfg.rcnn
     assert (rpn.assigner.pos_iou_thr, rpn.assigner.neg_iou_thr) == (0.5, 0.4)
     assert (rpn.sampler.num, rpn.sampler.pos_fraction) == (256, 0.5)
-    assert sniper.model.train_cfg.rpn_proposal.max_per_img == 300
-    assert rcnn.sampler == dict(type='mmsniper.ValidRangeSampler')
+    assert sniper.model.train_cfg.rpn_proposal.max_per_img == 1000, 'of which those in range are taken'
+    assert rcnn.sampler == dict(type='mmsniper.ValidRangeSampler', num=300)
 
 
 @pytest.mark.parametrize('name', ['faster-rcnn_r50_fpn_coco', 'faster-rcnn_r50_fpn_neg_coco', 'rpn_r50_fpn_2e_coco'])

@@ -26,7 +26,7 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=32, roi_layer=dict(sampling_ratio=1)),
         bbox_head=dict(in_channels=32, fc_out_channels=256, num_classes=num_classes),
     ),
-    train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=64)),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=500), rcnn=dict(sampler=dict(num=64))),
     test_cfg=dict(rpn=dict(nms_pre=600, max_per_img=300)),
 )
 

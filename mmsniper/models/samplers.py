@@ -21,12 +21,22 @@ class ValidRangeSampler(PseudoSampler):
     SNIPER resamples nothing: its ~300 proposals per chip all train the head.
 
     Args:
+        num: How many proposals are taken at most, the first, which an RPN scores best; -1 = all. What the assigner has
+            left out does not count, so that these are the best of the chip's own sizes, as in the authors' code.
         add_gt_as_proposals: Append ground-truth boxes as proposals, those that the chip is to teach only.
         context: The head that builds the sampler; mmdet passes it, nothing here needs it.
+
+    Raises:
+        ValueError: If ``num`` is malformed.
     """
 
-    def __init__(self, add_gt_as_proposals: bool = True, context: Any = None) -> None:
+    def __init__(self, num: int = -1, add_gt_as_proposals: bool = True, context: Any = None) -> None:
         super().__init__()
+        if isinstance(num, bool) or not isinstance(num, int) or num < -1 or num == 0:
+            raise ValueError(
+                f'num is how many proposals train the head, a whole number >= 1, or -1 for all; got {num!r}'
+            )
+        self.num = num
         self.add_gt_as_proposals = add_gt_as_proposals
 
     def sample(
@@ -36,12 +46,15 @@ class ValidRangeSampler(PseudoSampler):
 
         Args:
             assign_result: Labels of the N proposals.
-            pred_instances: ``priors`` (N, 4), chip frame.
+            pred_instances: ``priors`` (N, 4), chip frame, best first.
             gt_instances: ``bboxes`` (G, 4), ``labels`` (G,), ``valid`` (G,) bool; metainfo ``valid_range``.
             **kwargs: Passed over.
         """
         priors, bboxes = get_box_tensor(pred_instances.priors), get_box_tensor(gt_instances.bboxes)
         is_gt = priors.new_zeros(len(priors), dtype=torch.uint8)
+        if self.num >= 0:
+            surplus = (assign_result.gt_inds >= 0).cumsum(0) > self.num
+            assign_result.gt_inds = assign_result.gt_inds.masked_fill(surplus, -1)
         if self.add_gt_as_proposals and len(bboxes):
             added = in_range_or_valid(gt_instances).nonzero().squeeze(1)
             priors = torch.cat([bboxes[added], priors])

@@ -33,6 +33,25 @@ def test_all_positives_and_all_background_are_taken():
     assert taken.pos_gt_labels.tolist() == [5, 5]
 
 
+@pytest.mark.parametrize(
+    ('num', 'positives', 'background'),
+    [(-1, [1, 4], [0, 3, 5]), (9, [1, 4], [0, 3, 5]), (3, [1], [0, 3]), (1, [], [0])],
+)
+def test_the_best_of_those_not_left_out_are_taken(num, positives, background):
+    taken = sample([0, 1, -1, 0, 1, 0], [[0, 0, 20, 20]], [True], add_gt_as_proposals=False, num=num)
+    assert taken.pos_inds.tolist() == positives
+    assert taken.neg_inds.tolist() == background
+    # Ground truth is not counted: it comes on top.
+    appended = sample([0, 1, -1, 0, 1, 0], [[0, 0, 20, 20]], [True], num=num)
+    assert len(appended.pos_priors) == len(positives) + 1
+
+
+@pytest.mark.parametrize('num', [0, -2, 2.5, True, None])
+def test_a_malformed_number_is_refused(num):
+    with pytest.raises(ValueError, match='num is how many proposals train the head'):
+        ValidRangeSampler(num=num)
+
+
 def test_ground_truth_is_appended_in_range_only():
     boxes = [[0, 0, 20, 20], [0, 0, 60, 60], [0, 0, 9, 9], [0, 0, 100, 6], [0, 0, 10, 10], [0, 0, 50, 50]]
     # In range; too large; too small; out of range but valid (a long thin one, rescued); on the borders: lo in, hi out.

@@ -7,12 +7,11 @@ model = dict(
     train_cfg=dict(
         # Chips are cut anywhere, so anchors across their border count.
         rpn=dict(allowed_border=-1, **_base_.rpn_labels),
-        rpn_proposal=dict(max_per_img=300),
         rcnn=[
             dict(
                 stage,
                 assigner=dict(stage.assigner, type='mmsniper.ValidRangeRoIAssigner'),
-                sampler=dict(type='mmsniper.ValidRangeSampler'),
+                sampler=dict(type='mmsniper.ValidRangeSampler', num=300),
             )
             for stage in stages
         ],

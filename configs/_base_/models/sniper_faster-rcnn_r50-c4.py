@@ -7,5 +7,5 @@ model = dict(
         feat_channels=512,
         anchor_generator=dict(scales=[2, 4, 7, 10, 13, 16, 24], ratios=[0.5, 1.0, 2.0], strides=[16]),
     ),
-    train_cfg=dict(rpn=_base_.rpn_labels, rpn_proposal=dict(max_per_img=300), rcnn=_base_.roi_labels),
+    train_cfg=dict(rpn=_base_.rpn_labels, rcnn=_base_.roi_labels),
 )

@@ -13,7 +13,6 @@ model = dict(
     train_cfg=dict(
         # Chips are cut anywhere, so anchors across their border count.
         rpn=dict(allowed_border=-1, **_base_.rpn_labels),
-        rpn_proposal=dict(max_per_img=300),
         rcnn=_base_.roi_labels,
     ),
 )
