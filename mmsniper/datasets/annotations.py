@@ -1,17 +1,141 @@
-"""Reads boxes for planning, and says what mmdet's loaders leave out without a word."""
+"""Builds data sets whose COCO files are checked before mmdet parses them, and reads boxes for planning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from logging import WARNING
-from math import isfinite
+from typing import Any
 
 import numpy as np
 from mmdet.datasets import CocoDataset
-from mmengine.dist import master_only
-from mmengine.fileio import load
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.registry import DATASETS as MMDET_DATASETS
+from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
+
+from ..registry import DATASETS
+from .coco_file import CocoFile
+
+
+@DATASETS.register_module()
+class CheckedCocoDataset(CocoDataset):
+    """mmdet's ``CocoDataset``, which refuses a file that would train, or be evaluated, wrong.
+
+    For validation and test; :class:`~mmsniper.datasets.ChipDataset` checks whatever it wraps. The file is read once.
+
+    Raises:
+        ValueError: If ``metainfo``'s classes are not those of the file, in its order, or a record is malformed; names
+            the file, every such record, and what to do.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        """Check the file, then load it as mmdet does."""
+        check_on_load(self, loads_masks(self.pipeline.transforms))
+        return super().load_data_list()
+
+
+class CheckedApi:
+    """Stands in for the class by which a ``CocoDataset`` reads its file: checks what it reads, on its way.
+
+    Args:
+        dataset: The data set.
+        with_masks: Its objects need masks.
+
+    Attributes:
+        n_images: How many images the file lists; None before it is read.
+    """
+
+    def __init__(self, dataset: CocoDataset, with_masks: bool) -> None:
+        self.dataset = dataset
+        self.with_masks = with_masks
+        self.api = dataset.COCOAPI
+        self.n_images: int | None = None
+
+    def __call__(self, path: str) -> COCO:
+        """Read and check a file; mmdet's index of it."""
+        file = self.check(path)
+        coco = self.api()
+        coco.dataset = file.content
+        coco.createIndex()
+        coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
+        return coco
+
+    def check(self, path: str) -> CocoFile:
+        """Read and check a file.
+
+        Raises:
+            ValueError: See :class:`CheckedCocoDataset`.
+        """
+        name = self.dataset.ann_file
+        if 'img' not in self.dataset.data_prefix:
+            raise ValueError(
+                f'{name}: data_prefix={self.dataset.data_prefix} does not say where the images are; write '
+                "data_prefix=dict(img='images/'), relative to data_root"
+            )
+        file = CocoFile(path, name, self.with_masks, self.dataset.test_mode)
+        # Others than these two may number labels in another way, as Objects365's does.
+        by_order = type(self.dataset).load_data_list in (CocoDataset.load_data_list, CheckedCocoDataset.load_data_list)
+        file.check(self.dataset.metainfo['classes'] if by_order else None)
+        self.n_images = len(file.content['images'])
+        return file
+
+
+def build_checked(cfg: dict, with_masks: bool) -> Dataset:
+    """Build a data set of any kind; the COCO files below it are checked as they are read.
+
+    Args:
+        cfg: Config of the data set, which may wrap or join others.
+        with_masks: Its objects need masks.
+
+    Raises:
+        ValueError: See :class:`CheckedCocoDataset`.
+    """
+    cfg = dict(cfg)
+    if 'datasets' in cfg:
+        cfg['datasets'] = [
+            build_checked(inner, with_masks) if isinstance(inner, dict) else inner for inner in cfg['datasets']
+        ]
+    elif isinstance(cfg.get('dataset'), dict):
+        cfg['dataset'] = build_checked(cfg['dataset'], with_masks)
+    kind = MMDET_DATASETS.get(cfg['type']) if isinstance(cfg.get('type'), str) else cfg.get('type')
+    if not isinstance(kind, type) or not issubclass(kind, CocoDataset):
+        return MMDET_DATASETS.build(cfg)
+    dataset = MMDET_DATASETS.build({**cfg, 'lazy_init': True})
+    check_on_load(dataset, with_masks)
+    return dataset
+
+
+def loads_masks(pipeline: Iterable[Any]) -> bool:
+    """Whether one of a pipeline's transforms wants masks from the annotations."""
+    return any(getattr(step, 'with_mask', False) for step in pipeline)
+
+
+def check_on_load(dataset: CocoDataset, with_masks: bool) -> CheckedApi:
+    """Let a data set that has not read its file yet check it then."""
+    if not isinstance(dataset.COCOAPI, CheckedApi):
+        dataset.COCOAPI = CheckedApi(dataset, with_masks)
+    return dataset.COCOAPI
+
+
+def report_left_out(dataset: Dataset, with_masks: bool) -> None:
+    """Say once, per COCO file under a loaded data set, how many images are left out; check files that were not, yet.
+
+    Args:
+        dataset: Built by :func:`build_checked`, or by mmdet.
+        with_masks: Its objects need masks.
+
+    Raises:
+        ValueError: See :class:`CheckedCocoDataset`.
+    """
+    for leaf in _coco_datasets(dataset):
+        api = check_on_load(leaf, with_masks)
+        if api.n_images is None:  # built by someone else, or one that reads its file by other means, as LVIS's does
+            with get_local_path(leaf.ann_file, backend_args=leaf.backend_args) as path:
+                api.check(path)
+        if api.n_images > len(leaf):
+            text = f'{leaf.ann_file}: {api.n_images - len(leaf)} images left out by filter_cfg or indices'
+            print_log(text, 'current', WARNING)
 
 
 def image_boxes(data_info: dict) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
@@ -39,57 +163,9 @@ def image_boxes(data_info: dict) -> tuple[np.ndarray, np.ndarray, tuple[int, int
     return bboxes, ignored, (int(data_info['width']), int(data_info['height']))
 
 
-@master_only
-def report_annotation_file(dataset: Dataset) -> None:
-    """Report once, per COCO file under a data set, the annotations that mmdet's CocoDataset drops silently.
-
-    Raises:
-        ValueError: If a box is not finite (mmdet would drop some of these silently); names file, annotation and image.
-    """
-    for leaf in _coco_datasets(dataset):
-        content = load(leaf.ann_file, backend_args=leaf.backend_args)
-        images = {image['id']: image for image in content['images']}
-        used = {category['id'] for category in content['categories'] if category['name'] in leaf.metainfo['classes']}
-        gone = len(content['images']) - len(leaf)
-        if gone > 0:
-            print_log(f'{leaf.ann_file}: {gone} images left out by filter_cfg or indices', 'current', WARNING)
-        dropped: dict[str, list[int]] = {}
-        for annotation in content['annotations']:
-            if 'bbox' not in annotation:  # panoptic files keep them elsewhere
-                break
-            reason = _drop_reason(annotation, images, used, leaf.ann_file)
-            if reason:
-                dropped.setdefault(reason, []).append(annotation['id'])
-        for reason, ids in dropped.items():
-            some = ', '.join(map(str, ids[:5])) + (', ...' if len(ids) > 5 else '')
-            print_log(f'{leaf.ann_file}: {len(ids)} annotations left out, {reason} (ids {some})', 'current', WARNING)
-
-
-def _coco_datasets(dataset: Dataset) -> Iterator[CocoDataset]:
+def _coco_datasets(dataset: Any) -> Iterator[CocoDataset]:
     if isinstance(dataset, CocoDataset):
         yield dataset
     for inner in [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or [])]:
         if inner is not None:
             yield from _coco_datasets(inner)
-
-
-def _drop_reason(annotation: dict, images: dict, used: set, ann_file: str) -> str | None:
-    """Why CocoDataset leaves an annotation out, or None."""
-    image = images.get(annotation['image_id'])
-    if image is None:
-        return 'their image is not in the file'
-    x, y, width, height = annotation['bbox']
-    if not isfinite(x + y + width + height):
-        raise ValueError(
-            f'{ann_file}: annotation {annotation["id"]} of image {image.get("file_name", image["id"])} has the box '
-            f'{annotation["bbox"]}; correct or remove it'
-        )
-    if annotation.get('ignore'):
-        return 'marked "ignore"'
-    if annotation['category_id'] not in used:
-        return "their category is not in the data set's classes"
-    if width < 1 or height < 1 or annotation.get('area', 1) <= 0:
-        return 'a side under 1 px or no area'
-    if min(x + width, image['width']) <= max(x, 0) or min(y + height, image['height']) <= max(y, 0):
-        return 'the box lies outside its image'
-    return None

@@ -6,19 +6,26 @@ from collections.abc import Iterator, Sequence
 from logging import WARNING
 
 import numpy as np
+import torch
+from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import MultiImageMixDataset
-from mmdet.registry import DATASETS as MMDET_DATASETS
 from mmdet.registry import TRANSFORMS
 from mmengine.dataset import Compose
+from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from ..chips import BoxTable, ChipKey, ChipKind, ChipPlan, ChipPlanner, build_planner
 from ..chips.compiled import is_cold
+from ..image_files import UnreadableImageError
 from ..registry import DATASETS
-from .annotations import image_boxes, report_annotation_file
+from .annotations import build_checked, image_boxes, loads_masks, report_left_out
 from .negatives import DatasetNegatives
 from .seeding import seeded
+from .transforms.loading import CheckedLoad
+
+# With on_bad_image='skip': tries before it gives up, and names in one message.
+MOST_SKIPPED, MOST_NAMED = 100, 50
 
 
 @DATASETS.register_module()
@@ -39,6 +46,8 @@ class ChipDataset(Dataset):
             chip.
         negatives: Where negative chips come from: ``ann_file``, what :class:`~mmsniper.mining.NegativeChipMiner` wrote,
             and ``per_image`` (2), how many are drawn at random per image and epoch. None = no negative chips.
+        on_bad_image: 'raise', or 'skip' files that cannot be read: other chips, drawn by the chip's seed, take the
+            place of theirs, and :class:`~mmsniper.hooks.DataCheckHook` names them after each epoch.
 
     Raises:
         TypeError: If ``dataset`` gives no annotations per image, or ``negatives`` has other settings.
@@ -55,10 +64,17 @@ class ChipDataset(Dataset):
         pipeline: Sequence = (),
         empty_chips: int = 1,
         negatives: dict | None = None,
+        on_bad_image: str = 'raise',
     ) -> None:
         if isinstance(empty_chips, bool) or not isinstance(empty_chips, int) or empty_chips < 0:
             raise ValueError(f'empty_chips must be a whole number >= 0; got {empty_chips!r}')
-        self.dataset = MMDET_DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        if on_bad_image not in ('raise', 'skip'):
+            raise ValueError(f"on_bad_image is 'raise' or 'skip'; got {on_bad_image!r}")
+        self.on_bad_image = on_bad_image
+        steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+        self.pipeline = Compose([CheckedLoad(step) if isinstance(step, LoadImageFromFile) else step for step in steps])
+        with_masks = loads_masks(self.pipeline.transforms)
+        self.dataset = build_checked(dataset, with_masks) if isinstance(dataset, dict) else dataset
         if isinstance(self.dataset, MultiImageMixDataset) or not hasattr(self.dataset, 'get_data_info'):
             raise TypeError(
                 f'ChipDataset cannot wrap {type(self.dataset).__name__}: it cuts chips from single annotated images; '
@@ -68,13 +84,15 @@ class ChipDataset(Dataset):
         self.dataset.full_init()
         self.planner = build_planner(planner)
         self.empty_chips = empty_chips
-        self.pipeline = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
-        report_annotation_file(self.dataset)
+        report_left_out(self.dataset, with_masks)
         self.table, img_paths = self._build_table()
         self.negatives = DatasetNegatives(img_paths, self.table.sizes, self.planner, **negatives) if negatives else None
         if self.negatives:
             self.negatives.report()
         self.last_key: ChipKey | None = None  # what was cut last; transforms that mix chips draw partners by its seed
+        # Shared with the workers, which find out.
+        self._bad = torch.zeros(len(self.table), dtype=torch.uint8).share_memory_()
+        self._n_bad_reported = 0
         self._current_plan: ChipPlan | None = None
         self._times_by_number = 0
         self._reported = False
@@ -120,6 +138,21 @@ class ChipDataset(Dataset):
         if not isinstance(key, ChipKey):
             self._count_number()
             key = self.current_plan.key(key)
+        rng = np.random.default_rng((key.seed, 2))
+        for _ in range(MOST_SKIPPED):
+            try:
+                return self._cut(key)
+            except UnreadableImageError as error:
+                if self.on_bad_image == 'raise':
+                    raise RuntimeError(f'{error} (chip {key.bbox} of scale {key.scale_idx})') from error
+                self._bad[key.image_idx] = 1
+            key = self.draw_key(rng)
+        raise RuntimeError(
+            f'{MOST_SKIPPED} images in a row cannot be read, the last is number {key.image_idx}: is data_prefix right?'
+        )
+
+    def _cut(self, key: ChipKey) -> dict:
+        """The chip of a key, through the pipeline."""
         self.last_key = key
         results = self.dataset.get_data_info(key.image_idx)
         results.update(
@@ -130,20 +163,37 @@ class ChipDataset(Dataset):
             chip_planner=self.planner,
             sample_idx=key.image_idx,
         )
-        name = results.get('img_path', f'image {key.image_idx}')
+        where = f'{results.get("img_path", f"image {key.image_idx}")}, chip {key.bbox} of scale {key.scale_idx}'
         try:
             with seeded(key.seed):
                 results = self.pipeline(results)
+        except UnreadableImageError:
+            raise
         except Exception as error:
-            where = f'{name}, chip {key.bbox} of scale {key.scale_idx}'
             raise RuntimeError(f'{where}: {type(error).__name__}: {error}') from error
         if results is None:
             raise RuntimeError(
-                f'{name}, chip {key.bbox} of scale {key.scale_idx}: a transform returned None, which drops the sample; '
-                'keep chips without ground truth (FilterAnnotations: keep_empty=False) and LoadImageFromFile strict '
-                '(ignore_empty=False)'
+                f'{where}: a transform returned None, which drops the sample; keep chips without ground truth '
+                '(FilterAnnotations: keep_empty=False) and LoadImageFromFile strict (ignore_empty=False)'
             )
         return results
+
+    def report_skipped(self) -> None:
+        """Say which images ``on_bad_image='skip'`` has skipped so far on any rank, if there are new ones."""
+        if self.on_bad_image != 'skip':
+            return
+        bad = self._bad.clone()
+        all_reduce(bad, 'max')
+        skipped = bad.nonzero()[:, 0].tolist()
+        if len(skipped) > self._n_bad_reported:
+            self._n_bad_reported = len(skipped)
+            names = [self.dataset.get_data_info(idx).get('img_path', f'image {idx}') for idx in skipped[:MOST_NAMED]]
+            print_log(
+                f'ChipDataset: {len(skipped)} of {len(self.table)} images cannot be read; other chips took the place '
+                f'of theirs: {", ".join(names)}' + (', ...' if len(skipped) > MOST_NAMED else ''),
+                logger='current',
+                level=WARNING,
+            )
 
     def draw_key(self, rng: np.random.Generator) -> ChipKey:
         """A random chip of a random image, for transforms that mix chips: one of its positive chips if it has any.
@@ -197,8 +247,8 @@ class ChipDataset(Dataset):
         table = BoxTable.build(images())
         if not len(table.bboxes):
             raise ValueError(
-                f'none of the {len(table)} images has an object of the classes {self.metainfo.get("classes")}; '
-                'metainfo["classes"] must be category names of the annotation file'
+                f'none of the {len(table)} images has an object of the classes {self.metainfo.get("classes")}: the '
+                'annotation file has no annotations of them, or all were left out (the log says why)'
             )
         return table, img_paths
 

@@ -38,3 +38,6 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
+# mmdet's CocoDataset, which refuses a file that would be evaluated wrong.
+val_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))
+test_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))

@@ -162,6 +162,11 @@ def _as_array(bboxes: BaseBoxes | np.ndarray) -> np.ndarray:
 def _check_size(results: dict) -> None:
     if 'scale_factor' in results:
         raise ValueError('ChipSampler must run before Resize: it cuts from the original image, and zooms by itself')
+    if results['img'].dtype not in (np.uint8, np.float32):
+        raise ValueError(
+            f'{results.get("img_path", "image")}: is of {results["img"].dtype}, which no detector expects: write '
+            "dict(type='mmsniper.To8Bit', max_value=65535) after LoadImageFromFile, with the largest value of your data"
+        )
     height, width = results['img'].shape[:2]
     said = results.setdefault('width', width), results.setdefault('height', height)
     if said != (width, height):

@@ -1,0 +1,293 @@
+"""CocoFile: a COCO annotation file, read once and checked before mmdet parses it.
+
+mmdet numbers categories by their order in the file, whatever ``classes`` says, drops what it cannot use without a word,
+and hands the rest to pycocotools, which some of it crashes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from logging import WARNING
+from typing import Any
+
+from mmengine.logging import print_log
+
+from .coco_records import annotation_fault, category_fault, image_fault, is_id, segmentation_fault, usable_polygons
+
+SHOWN = 5  # records named per message
+
+
+class CocoFile:
+    """What a file holds, and what is wrong with it.
+
+    Args:
+        path: Where the file is read.
+        name: What messages call it.
+        with_masks: Objects need a segmentation.
+        evaluated: COCO's evaluation reads the file, too, and wants ``area`` and ``iscrowd``, which are otherwise added.
+
+    Attributes:
+        content: The file, with what was added.
+
+    Raises:
+        ValueError: If it is no COCO file.
+    """
+
+    def __init__(self, path: str, name: str, with_masks: bool = False, evaluated: bool = False) -> None:
+        self.name = name
+        self.with_masks = with_masks
+        self.evaluated = evaluated
+        self.faults: dict[tuple[str, str, str], list[str]] = {}
+        self.notes: dict[str, list[Any]] = {}
+        self.content = self._read(path)
+
+    def check(self, classes: Sequence[str] | None) -> None:
+        """Look at every record; say once what is added or left out.
+
+        Args:
+            classes: Names that the data set teaches, in the order of its labels; None = not to be checked.
+
+        Raises:
+            ValueError: If anything is wrong: all of it, each with the records and what to do.
+        """
+        self._check_all('images', image_fault)
+        self._check_all('categories', category_fault)
+        self._refuse()  # what follows looks them up
+        self.images = {image['id']: image for image in self.content['images']}
+        self._check_one_type('images')
+        self._check_one_type('categories')
+        self._check_twice('images', 'id', 'give each image an id of its own')
+        self._check_twice('categories', 'id', 'give each category an id of its own')
+        self._check_twice('categories', 'name', 'join them into one, or name them apart')
+        self._refuse()
+        if classes is not None:
+            self._check_classes(classes)
+        self._note_repeated_files()
+        if not _is_panoptic(self.content['annotations']):
+            self._check_annotations(classes)
+        self._refuse()
+        self._report()
+
+    def _read(self, path: str) -> dict:
+        try:
+            with open(path, encoding='utf-8') as file:
+                content = json.load(file)
+        except (ValueError, RecursionError) as error:  # neither JSON nor text
+            empty = ': it is empty' if _is_empty(path) else f': {error}'
+            raise ValueError(f'{self.name} is no JSON file{empty}; write it again') from error
+        if not isinstance(content, dict):
+            what = 'results of a detector' if _looks_like_results(content) else f'a {type(content).__name__}'
+            raise ValueError(
+                f'{self.name} holds {what}, not COCO annotations; write an object with "images", '
+                '"annotations" and "categories"'
+            )
+        if self.evaluated and 'annotations' not in content:  # COCO's test-dev, to format results for
+            content['annotations'] = []
+            print_log(f'{self.name} has no annotations: results can be written, but not evaluated', 'current', WARNING)
+        for key in ('images', 'annotations', 'categories'):
+            if not isinstance(content.get(key), list):
+                raise ValueError(f'{self.name} has no list of {key}; add "{key}": [...]')
+            if not content[key] and key != 'annotations':
+                raise ValueError(f'{self.name} has no {key}: the list is empty; add some, or name another file')
+        return content
+
+    def _check_all(self, kind: str, fault_of: Callable[[Any], tuple[str, str] | None]) -> None:
+        for n, record in enumerate(self.content[kind]):
+            if fault := fault_of(record):
+                self._fault(kind, *fault, _name_of(kind, n, record))
+
+    def _check_twice(self, kind: str, key: str, remedy: str) -> None:
+        seen = set()
+        for record in self.content[kind]:
+            if record[key] in seen:
+                self._fault(kind, f'have the {key} of another one', remedy, f'{key} {record[key]!r}')
+            seen.add(record[key])
+
+    def _check_one_type(self, kind: str) -> None:
+        """Ids that are text among numbers, which nobody can sort."""
+        text = [record for record in self.content[kind] if isinstance(record['id'], str)]
+        if len(text) < len(self.content[kind]):
+            for record in text:
+                self._fault(
+                    kind, 'have text as id, others a number', 'write numbers, without quotes', f'id {record["id"]!r}'
+                )
+
+    def _check_classes(self, classes: Sequence[str]) -> None:
+        names = [category['name'] for category in self.content['categories']]
+        write = f'metainfo=dict(classes={_as_tuple(name for name in names if name in classes)})'
+        if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+            raise ValueError(
+                f"metainfo's classes must be a tuple of names, but are {classes!r}; {self.name} has "
+                f'classes={_as_tuple(names)} (one name needs a comma: {_as_tuple(["name"])})'
+            )
+        if len(set(classes)) < len(classes):
+            twice = sorted({name for name in classes if list(classes).count(name) > 1})
+            raise ValueError(
+                f"metainfo's classes list {', '.join(twice)} more than once; each is one label: write {write}"
+            )
+        if missing := [name for name in classes if name not in names]:
+            near = {name: get_close_matches(name, names, 1, 0.6) for name in missing[:SHOWN]}
+            said = ', '.join(f'{name!r}' + (f' (is it {near[name][0]!r}?)' if near[name] else '') for name in near)
+            more = f' and {len(missing) - SHOWN} more' if len(missing) > SHOWN else ''
+            raise ValueError(
+                f'{self.name} lacks {len(missing)} of the {len(classes)} classes in metainfo: {said}{more}; the labels '
+                f"after a missing one would be another class's. Its categories are {_as_tuple(names)}: write those "
+                'that you want, in this order, as metainfo=dict(classes=...), in the data sets for validation and '
+                'test, too; or add the missing categories to the file'
+            )
+        if list(classes) != [name for name in names if name in classes]:
+            raise ValueError(
+                f"{self.name} has its categories in another order than metainfo's classes, and mmdet numbers labels by "
+                f'the file: {next(n for n, c in zip(names, classes, strict=False) if n != c)!r} would be taught as '
+                f'another class. Write {write}, or put the list of categories in the file into the order of your '
+                'classes (their ids may stay)'
+            )
+
+    def _check_annotations(self, classes: Sequence[str] | None) -> None:
+        category_names = {category['id']: category['name'] for category in self.content['categories']}
+        used = {id for id, name in category_names.items() if classes is None or name in classes}
+        seen = set()
+        for n, annotation in enumerate(self.content['annotations']):
+            fault = annotation_fault(annotation)
+            image_id = annotation.get('image_id') if isinstance(annotation, dict) else None
+            image = self.images.get(image_id) if is_id(image_id) else None
+            if fault is None:
+                fault = self._links_fault(annotation, image, category_names, seen)
+            if fault is None and image is not None:
+                fault = segmentation_fault(annotation.get('segmentation'), image['width'], image['height'])
+            if fault is None:
+                fault = self._complete(annotation)
+            if fault is None and image is not None:
+                reason = _reason_to_drop(annotation, image, used)
+                fault = None if reason or not self.with_masks else self._mask_fault(annotation)
+                if reason:
+                    self._note(f'{{}} annotations left out, {reason}', annotation['id'])
+            if fault:
+                self._fault('annotations', *fault, _name_of('annotations', n, annotation, image))
+            elif image is None:
+                self._note('{} annotations left out, their image is not in the file', annotation['id'])
+
+    def _links_fault(self, annotation: dict, image: dict | None, names: dict, seen: set) -> tuple[str, str] | None:
+        """Of ids: its own, which changes `seen`, and those of its image and category."""
+        if annotation['id'] in seen:
+            return 'have the id of another one', 'number annotations through, over all images'
+        seen.add(annotation['id'])
+        for key, known in ('image_id', self.images), ('category_id', names):
+            value = annotation[key]
+            if value not in known and _other_type(value) in known:
+                other = 'text' if isinstance(value, str) else 'a number'
+                return f'have {other} as {key}, unlike the id that is meant', 'write both alike, without quotes'
+        if annotation['category_id'] not in names:
+            return "have a category_id that is none of the file's categories", 'add the category, or correct them'
+        return None
+
+    def _complete(self, annotation: dict) -> tuple[str, str] | None:
+        """Add what mmdet and COCO's evaluation want and the box tells, or refuse where the file itself is read."""
+        width, height = annotation['bbox'][2:]
+        for key, value, meaning in ('area', width * height, 'that of the box'), ('iscrowd', 0, 'no crowd'):
+            if key not in annotation:
+                if self.evaluated:
+                    return f"have no {key}, which COCO's evaluation needs", f'write "{key}": {value}'
+                annotation[key] = value
+                self._note(f'{{}} annotations without {key}: taken as {meaning}', annotation['id'])
+        return None
+
+    def _mask_fault(self, annotation: dict) -> tuple[str, str] | None:
+        """Of an object without the mask that the pipeline wants; a note if mmdet makes it an ignored region."""
+        segmentation = annotation.get('segmentation')
+        if not segmentation:
+            if not annotation['iscrowd']:
+                return (
+                    'have no segmentation, but the pipeline loads masks',
+                    'use a detector without a mask head, or add it: a box as polygon is [[x1, y1, x2, y1, x2, y2, x1, '
+                    'y2]]',
+                )
+            return 'are crowds without segmentation, but the pipeline loads masks', 'add the RLE of their region'
+        if isinstance(segmentation, list):
+            usable = usable_polygons(segmentation)
+            if usable < len(segmentation):
+                what = 'become ignored regions' if not usable else 'lose them, and keep others'
+                self._note(f'{{}} annotations with polygons of less than three points {what}', annotation['id'])
+        return None
+
+    def _note_repeated_files(self) -> None:
+        seen = set()
+        for image in self.content['images']:
+            if image.get('file_name', image['id']) in seen:
+                self._note(
+                    '{} images are listed again with another id; what one entry annotates is background in the other',
+                    image['id'],
+                )
+            seen.add(image.get('file_name', image['id']))
+
+    def _fault(self, kind: str, what: str, remedy: str, record: str) -> None:
+        self.faults.setdefault((kind, what, remedy), []).append(record)
+
+    def _note(self, text: str, record: Any) -> None:
+        self.notes.setdefault(text, []).append(record)
+
+    def _refuse(self) -> None:
+        if self.faults:
+            lines = [
+                f'- {len(records)} {kind} {what} ({_some(records)}): {remedy}'
+                for (kind, what, remedy), records in self.faults.items()
+            ]
+            raise ValueError('\n'.join([f'{self.name} cannot be used:', *lines]))
+
+    def _report(self) -> None:
+        for text, records in self.notes.items():
+            print_log(f'{self.name}: {text.format(len(records))} (ids {_some(records)})', 'current', WARNING)
+
+
+def _reason_to_drop(annotation: dict, image: dict, used: set) -> str | None:
+    """Why mmdet's CocoDataset leaves an annotation out, or None."""
+    if annotation.get('ignore'):
+        return 'marked "ignore"'
+    if annotation['category_id'] not in used:
+        return "their category is not in the data set's classes"
+    x, y, width, height = annotation['bbox']
+    if width < 1 or height < 1 or annotation['area'] <= 0:
+        return 'a side under 1 px or no area'
+    if min(x + width, image['width']) <= max(x, 0) or min(y + height, image['height']) <= max(y, 0):
+        return 'the box lies outside its image'
+    return None
+
+
+def _name_of(kind: str, n: int, record: Any, image: dict | None = None) -> str:
+    number = record.get('id') if isinstance(record, dict) else None
+    name = f'number {n} in the list' if number is None else f'id {number!r}'
+    of = record.get('file_name', '') if kind == 'images' and isinstance(record, dict) else ''
+    if image is not None:
+        of = f'of image {image.get("file_name", image["id"])}'
+    return f'{name} {of}'.strip()
+
+
+def _some(records: Iterable[Any]) -> str:
+    records = list(records)
+    return ', '.join(str(record) for record in records[:SHOWN]) + (', ...' if len(records) > SHOWN else '')
+
+
+def _other_type(value: Any) -> Any:
+    """An id as text instead of a number, or the other way round; None if it is no number."""
+    if not isinstance(value, str):
+        return str(value)
+    return int(value) if value.lstrip('-').isdecimal() else None
+
+
+def _as_tuple(names: Iterable[str]) -> str:
+    return repr(tuple(names))
+
+
+def _is_empty(path: str) -> bool:
+    with open(path, 'rb') as file:
+        return not file.read().strip()
+
+
+def _is_panoptic(annotations: list) -> bool:
+    return bool(annotations) and isinstance(annotations[0], dict) and 'segments_info' in annotations[0]
+
+
+def _looks_like_results(content: Any) -> bool:
+    return isinstance(content, list) and bool(content) and isinstance(content[0], dict) and 'image_id' in content[0]

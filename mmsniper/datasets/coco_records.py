@@ -1,0 +1,145 @@
+"""What can be wrong with one record of a COCO file: an image, a category, an annotation, a segmentation.
+
+Each function returns None, or the fault as (what is wrong, what to do), worded for "N annotations ...".
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+Fault = tuple[str, str]
+
+# Nobody has an image or a box beyond these; numbers that large are a mistake of units or of the writer.
+LARGEST_SIDE, LARGEST_COORDINATE = 10**5, 10**6
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value can tell records apart: a whole number or text."""
+    return type(value) in (int, str) or (type(value) is float and value.is_integer())
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    return type(value) is int or (type(value) is float and isfinite(value))
+
+
+def image_fault(image: Any) -> Fault | None:
+    """Of an entry of ``images``."""
+    if not isinstance(image, dict):
+        return 'are no objects', 'write {"id": ..., "file_name": ..., "width": ..., "height": ...}'
+    file_name = image.get('file_name', image.get('coco_url'))  # LVIS names files by their URL
+    if missing := [key for key in ('id', 'width', 'height') if key not in image] + ['file_name'] * (file_name is None):
+        return f'have no {" and no ".join(missing)}', 'add it; width and height are those of the file, in pixels'
+    if not is_id(image['id']):
+        return 'have an id that is neither a whole number nor text', 'number them'
+    if not isinstance(file_name, str) or not file_name:
+        return 'have a file_name that is no text', 'write the path of the file below data_prefix'
+    sides = image['width'], image['height']
+    if not all(is_number(side) and side >= 1 and side == int(side) for side in sides):
+        return 'have a width or height that is no whole number of pixels', 'write the size of the file, without quotes'
+    if max(sides) > LARGEST_SIDE:
+        return f'have a side beyond {LARGEST_SIDE} pixels', 'correct width and height, or cut the image into tiles'
+    return None
+
+
+def category_fault(category: Any) -> Fault | None:
+    """Of an entry of ``categories``."""
+    if not isinstance(category, dict) or 'id' not in category or 'name' not in category:
+        return 'are no objects with an id and a name', 'write {"id": 1, "name": "cat"}'
+    if not is_id(category['id']) or not isinstance(category['name'], str) or not category['name']:
+        return 'have an id that is neither a whole number nor text, or a name that is no text', 'correct them'
+    return None
+
+
+def annotation_fault(annotation: Any) -> Fault | None:
+    """Of an entry of ``annotations``, as far as it can be told without its image."""
+    if not isinstance(annotation, dict):
+        return 'are no objects', 'write {"id": ..., "image_id": ..., "category_id": ..., "bbox": [x, y, w, h], ...}'
+    for key in ('id', 'image_id', 'category_id', 'bbox'):
+        if key not in annotation:
+            return f'have no {key}', 'add it, or remove them'
+    if not (is_id(annotation['id']) and is_id(annotation['image_id']) and is_id(annotation['category_id'])):
+        return 'have an id, image_id or category_id that is neither a whole number nor text', 'correct or remove them'
+    bbox = annotation['bbox']
+    if not isinstance(bbox, (list, tuple)) or len(bbox) != 4 or not all(type(value) in (int, float) for value in bbox):
+        return 'have a bbox that is not four numbers', 'write [x, y, width, height] in pixels, or remove them'
+    if not all(map(is_number, bbox)):
+        return 'have a box that is not finite', 'correct or remove them'
+    if max(map(abs, bbox)) > LARGEST_COORDINATE:
+        return f'have a box with a number beyond {LARGEST_COORDINATE}', 'write pixels, or remove them'
+    area = annotation.get('area', 1)
+    if not is_number(area):
+        return 'have an area that is no number', 'write that of the object in pixels, without quotes'
+    for key in ('iscrowd', 'ignore'):
+        value = annotation.get(key, 0)
+        if not isinstance(value, (bool, int, float)) or value not in (0, 1):
+            return f'have an {key} that is neither 0 nor 1', f'write "{key}": 0 or "{key}": 1, without quotes'
+    return None
+
+
+def segmentation_fault(segmentation: Any, width: int, height: int) -> Fault | None:
+    """Of an annotation's ``segmentation`` in an image of a size; None and an empty list are no fault."""
+    if isinstance(segmentation, dict):
+        return _rle_fault(segmentation, width, height)
+    if segmentation is None:
+        return None
+    if not isinstance(segmentation, list):
+        return 'have a segmentation that is neither polygons nor RLE', 'write [[x, y, x, y, ...], ...], or remove it'
+    if segmentation and type(segmentation[0]) in (int, float):
+        return (
+            'have one flat list of numbers as segmentation',
+            'put it into a list, as COCO has it: [[x, y, x, y, ...]]',
+        )
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or not {*map(type, polygon)} <= {int, float}:
+            return 'have a polygon that is no list of numbers', 'write [[x, y, x, y, ...], ...], or remove it'
+        # Finite as a sum is faster than number by number; ints are, but may be too large for a float.
+        if not sum(map(abs, polygon)) <= LARGEST_COORDINATE * len(polygon):
+            return 'have a polygon with a number that is not finite, or too large', 'correct or remove it'
+    return None
+
+
+def usable_polygons(segmentation: list) -> int:
+    """How many polygons mmdet keeps: those with three points or more."""
+    return sum(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in segmentation)
+
+
+def _rle_fault(rle: dict, width: int, height: int) -> Fault | None:
+    # pycocotools reads what is not there if the counts are too few, and writes where it must not if they are too many.
+    size, counts = rle.get('size'), rle.get('counts')
+    if not isinstance(size, list) or size != [height, width]:
+        return 'have an RLE of another size than their image', 'write "size": [height, width] and counts for it'
+    remedy = 'encode the mask again, for example by pycocotools.mask.encode'
+    if isinstance(counts, str):
+        runs = _decoded_runs(counts)
+    elif isinstance(counts, list) and all(type(run) is int and run >= 0 for run in counts):
+        runs = np.array(counts, np.int64)
+    else:
+        return 'have an RLE with counts that are neither text nor whole numbers', remedy
+    if runs is None or (runs < 0).any() or runs.sum() != width * height:
+        return 'have an RLE whose counts do not add up to the pixels of their image', remedy
+    return None
+
+
+def _decoded_runs(counts: str) -> np.ndarray | None:
+    """Lengths of the runs that COCO's compressed RLE stands for; None if it is none.
+
+    A number is its 5-bit groups, lowest first, each plus 32 if another follows, all plus 48; the sign is the last
+    group's highest bit. From the fourth on, a number is the difference to the one before the last.
+    """
+    codes = np.frombuffer(counts.encode('utf-8', 'replace'), np.uint8).astype(np.int64) - 48
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        return None
+    last = (codes & 32) == 0
+    first = np.flatnonzero(np.append(True, last[:-1]))
+    place = np.arange(len(codes)) - np.repeat(first, np.diff(np.append(first, len(codes))))
+    if place.max() > 6:
+        return None
+    values = np.add.reduceat((codes & 31) << (5 * place), first)
+    values -= np.where(codes[last] & 16, 1 << (5 * (place[last] + 1)), 0)
+    for start in (1, 2):
+        values[start::2] = np.cumsum(values[start::2])
+    return values

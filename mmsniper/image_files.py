@@ -1,0 +1,106 @@
+"""What a file says of itself before it is decoded, and why it cannot be."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+class UnreadableImageError(ValueError):
+    """A file that should be an image and is none, or one that would be read wrong; names the file and the remedy."""
+
+
+class MissingImageError(UnreadableImageError, FileNotFoundError):
+    """A file that is not there."""
+
+
+def why_unreadable(path: str | Path, error: Exception) -> str:
+    """In words, why a file could not be read as an image.
+
+    Args:
+        path: The file, or a URL.
+        error: What reading it raised.
+    """
+    path = Path(path)
+    if path.is_file() and not path.stat().st_size:
+        return 'the file is empty'
+    if isinstance(error, FileNotFoundError):
+        return 'the file does not exist'
+    if isinstance(error, (AssertionError, AttributeError)):  # what mmcv makes of a decoder that gives nothing
+        return 'it is damaged, or of a format that OpenCV does not know'
+    return str(error).strip() or type(error).__name__
+
+
+def load_checked(load: Callable[[Any], dict | None], inputs: Any, path: str | Path) -> dict | None:
+    """Run a transform that loads an image.
+
+    Args:
+        load: Such as mmcv's ``LoadImageFromFile``.
+        inputs: What it is called with.
+        path: The file that it reads.
+
+    Raises:
+        UnreadableImageError: If it cannot read the file, or would read 16 bits as 8.
+    """
+    try:
+        results = load(inputs)
+    except Exception as error:
+        kind = MissingImageError if isinstance(error, FileNotFoundError) else UnreadableImageError
+        raise kind(
+            f'{path}: cannot be read as an image: {why_unreadable(path, error)}; restore it, or remove it and its '
+            'annotations'
+        ) from error
+    if results is not None and results['img'].dtype == np.uint8:
+        check_depth(path)
+    return results
+
+
+def check_depth(path: str | Path) -> None:
+    """Refuse a PNG or TIFF of more than 8 bits per channel, of which OpenCV keeps the upper 8: 12-bit data turn black.
+
+    Args:
+        path: The file; what is no file on this machine, or no PNG or TIFF, is not looked at.
+
+    Raises:
+        UnreadableImageError: If it has more.
+    """
+    bits = bits_per_channel(path)
+    if bits > 8:
+        raise UnreadableImageError(
+            f'{path}: has {bits} bits per channel, of which the loader would keep the upper 8; convert it by the range '
+            "that its values have, or load it as it is: write dict(type='LoadImageFromFile', color_type='unchanged'), "
+            "dict(type='mmsniper.To8Bit', max_value=4095) for values up to 4095, in every pipeline"
+        )
+
+
+def bits_per_channel(path: str | Path) -> int:
+    """Of a PNG or TIFF, by its header alone; 8 for everything else."""
+    path = Path(path)
+    if path.suffix.lower() not in ('.png', '.tif', '.tiff') or not path.is_file():
+        return 8
+    with path.open('rb') as file:
+        head = file.read(26)
+        if head[:8] == b'\x89PNG\r\n\x1a\n' and len(head) == 26:
+            return head[24]
+        order = {b'II*\0': '<', b'MM\0*': '>'}.get(head[:4])
+        try:
+            return _tiff_bits(file, order, head) if order else 8
+        except (struct.error, OSError):  # cut off: whoever decodes it says so
+            return 8
+
+
+def _tiff_bits(file: BinaryIO, order: str, head: bytes) -> int:
+    """BitsPerSample, tag 258, in the first directory."""
+    file.seek(struct.unpack(f'{order}I', head[4:8])[0])
+    for _ in range(struct.unpack(f'{order}H', file.read(2))[0]):
+        tag, kind, count, value = struct.unpack(f'{order}HHI4s', file.read(12))
+        if tag == 258:
+            if count <= 2:
+                return struct.unpack(f'{order}H', value[:2])[0]
+            file.seek(struct.unpack(f'{order}I', value)[0])
+            return struct.unpack(f'{order}H', file.read(2))[0]
+    return 8

@@ -1,0 +1,63 @@
+"""Depth of image files by their headers; why a file cannot be read."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmsniper.image_files import bits_per_channel, check_depth, why_unreadable
+
+DEPTHS = {
+    '8 bit grey PNG': ('a.png', np.zeros((4, 5), np.uint8), 8),
+    '8 bit colour PNG': ('a.png', np.zeros((4, 5, 3), np.uint8), 8),
+    '16 bit grey PNG': ('a.png', np.zeros((4, 5), np.uint16), 16),
+    '16 bit colour PNG': ('a.PNG', np.zeros((4, 5, 3), np.uint16), 16),
+    '8 bit grey TIFF': ('a.tif', np.zeros((4, 5), np.uint8), 8),
+    '8 bit colour TIFF': ('a.tiff', np.zeros((4, 5, 3), np.uint8), 8),
+    '16 bit grey TIFF': ('a.tif', np.zeros((4, 5), np.uint16), 16),
+    '16 bit colour TIFF': ('a.tif', np.zeros((4, 5, 3), np.uint16), 16),
+    'JPEG': ('a.jpg', np.zeros((4, 5, 3), np.uint8), 8),
+}
+
+
+@pytest.mark.parametrize('name', DEPTHS)
+def test_the_header_tells_the_depth(tmp_path, name):
+    file_name, image, bits = DEPTHS[name]
+    cv2.imwrite(str(tmp_path / file_name), image)
+    assert bits_per_channel(tmp_path / file_name) == bits
+
+
+def test_other_byte_order_palettes_and_single_bits(tmp_path):
+    big = b'MM\0*' + (8).to_bytes(4, 'big') + (1).to_bytes(2, 'big')
+    big += (
+        (258).to_bytes(2, 'big') + (3).to_bytes(2, 'big') + (1).to_bytes(4, 'big') + (16).to_bytes(2, 'big') + b'\0\0'
+    )
+    (tmp_path / 'big.tif').write_bytes(big)
+    assert bits_per_channel(tmp_path / 'big.tif') == 16
+    Image.new('P', (4, 5)).save(tmp_path / 'palette.png')
+    Image.new('1', (4, 5)).save(tmp_path / 'single.png')
+    Image.new('1', (4, 5)).save(tmp_path / 'single.tif')
+    for name in ('palette.png', 'single.png', 'single.tif'):
+        check_depth(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'II*\0', b'II*\0\xff\xff\xff\xff', b'MM\0*\0\0\0\x08\0\x09', b'\x89PNG\r\n\x1a\n']
+)
+def test_what_is_cut_off_is_left_to_the_decoder(tmp_path, content):
+    for name in ('a.tif', 'a.png'):
+        (tmp_path / name).write_bytes(content)
+        assert bits_per_channel(tmp_path / name) == 8
+
+
+def test_what_is_no_file_here_is_not_looked_at():
+    check_depth('https://example.org/a.png')
+
+
+def test_reasons_are_words(tmp_path):
+    (tmp_path / 'empty.jpg').touch()
+    assert why_unreadable(tmp_path / 'empty.jpg', ValueError('x')) == 'the file is empty'
+    assert why_unreadable('none.jpg', FileNotFoundError()) == 'the file does not exist'
+    assert 'damaged' in why_unreadable('a.jpg', AssertionError())
+    assert why_unreadable('a.jpg', PermissionError(13, 'Permission denied')) == '[Errno 13] Permission denied'
+    assert why_unreadable('a.jpg', KeyError()) == 'KeyError'
