@@ -6,6 +6,7 @@ imported when one is first looked up.
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
@@ -24,3 +25,4 @@ TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmsniper',
 TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, scope='mmsniper', locations=['mmsniper.models'])
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmsniper', locations=['mmsniper.models'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmsniper', locations=['mmsniper.mining'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmsniper', locations=['mmsniper.hooks'])

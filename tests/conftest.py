@@ -142,6 +142,46 @@ def some_images():
     ]
 
 
+@pytest.fixture
+def tiny_cfg(configs, write_coco, some_images, planner_cfg, tmp_path):
+    """The demo's config, narrower, on four small images; three epochs."""
+    cfg = Config.fromfile(configs / 'demo/sniper_tiny_shapes.py')
+    dataset = write_coco(some_images)
+    ann_file = dataset['data_root'] + dataset['ann_file']
+    evaluation = dict(
+        num_workers=0,
+        persistent_workers=False,
+        dataset=dict(
+            data_root=dataset['data_root'],
+            ann_file='annotations.json',
+            data_prefix=dict(img='images/'),
+            metainfo=dataset['metainfo'],
+        ),
+    )
+    cfg.merge_from_dict(
+        dict(
+            work_dir=str(tmp_path / 'work'),
+            train_dataloader=dict(
+                batch_size=4,
+                num_workers=0,
+                persistent_workers=False,
+                dataset=dict(planner=planner_cfg, dataset=evaluation['dataset']),
+            ),
+            val_dataloader=evaluation,
+            test_dataloader=evaluation,
+            val_evaluator=dict(ann_file=ann_file),
+            test_evaluator=dict(ann_file=ann_file),
+            train_cfg=dict(max_epochs=3, val_interval=3),
+            model=dict(
+                backbone=dict(base_channels=8),
+                neck=dict(in_channels=[8, 16, 32, 64]),
+                roi_head=dict(bbox_head=dict(num_classes=2)),
+            ),
+        )
+    )
+    return cfg
+
+
 @pytest.fixture(scope='session')
 def tiny_mask_rcnn(tmp_path_factory):
     """Paths of a config with a test pyramid of two scales, and of its random weights; classes 'thing' and 'other'."""
@@ -149,7 +189,7 @@ def tiny_mask_rcnn(tmp_path_factory):
     base = Path(__file__).parents[1] / 'configs/_base_'
     bases = [
         'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
-        'mmdet::_base_/default_runtime.py',
+        str(base / 'sniper_runtime.py'),
         str(base / 'datasets/sniper_coco_detection.py'),
         str(base / 'tta/sniper_tta.py'),
     ]

@@ -4,7 +4,7 @@ _base_ = [
     'mmdet::_base_/datasets/coco_detection.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     '../_base_/tta/sniper_tta.py',
-    'mmdet::_base_/default_runtime.py',
+    '../_base_/sniper_runtime.py',
 ]
 
 train_pipeline = [

@@ -3,5 +3,5 @@ _base_ = [
     '../_base_/datasets/sniper_coco_instance.py',
     '../_base_/schedules/sniper_7e.py',
     '../_base_/tta/sniper_tta.py',
-    'mmdet::_base_/default_runtime.py',
+    '../_base_/sniper_runtime.py',
 ]

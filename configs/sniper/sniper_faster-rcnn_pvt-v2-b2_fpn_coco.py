@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/datasets/sniper_coco_detection.py',
     '../_base_/schedules/sniper_adamw_7e.py',
     '../_base_/tta/sniper_tta.py',
-    'mmdet::_base_/default_runtime.py',
+    '../_base_/sniper_runtime.py',
 ]
 model = dict(
     backbone=dict(

@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/datasets/sniper_lvis_v1_instance.py',
     '../_base_/schedules/sniper_7e.py',
     '../_base_/tta/sniper_tta.py',
-    'mmdet::_base_/default_runtime.py',
+    '../_base_/sniper_runtime.py',
 ]
 
 # LVIS's metric takes up to 300 detections per image, of however low a score.

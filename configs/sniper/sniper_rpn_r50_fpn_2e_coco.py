@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/datasets/sniper_coco_detection.py',
     '../_base_/schedules/sniper_7e.py',
     '../_base_/tta/sniper_tta.py',
-    'mmdet::_base_/default_runtime.py',
+    '../_base_/sniper_runtime.py',
 ]
 
 # Weak on purpose: where it fires on background, the detector is to learn. There is nothing to validate.

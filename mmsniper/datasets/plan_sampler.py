@@ -54,6 +54,7 @@ class ChipPlanSampler(Sampler):
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = -1
+        self._skip = 0
         self._reported = False
         self.set_epoch(0)
         if len(self.plan) == 0:
@@ -68,6 +69,14 @@ class ChipPlanSampler(Sampler):
         if epoch != self.epoch:
             self.epoch = epoch
             self.plan = self.dataset.current_plan = self.dataset.plan(epoch, self.seed)
+
+    def skip(self, shown: int) -> None:
+        """Let the next iteration leave out the first chips of its order, as a resumed epoch does.
+
+        Args:
+            shown: How many, over all ranks.
+        """
+        self._skip = shown
 
     def __iter__(self) -> Iterator[ChipKey]:
         rng = np.random.default_rng((self.seed, self.epoch, 1))
@@ -84,6 +93,9 @@ class ChipPlanSampler(Sampler):
             )
         if not self.shuffle:
             order.sort()
+        order, self._skip = order[self._skip :], 0
+        # Another number of ranks may not divide what is left.
+        order = np.append(order, rng.integers(len(self.plan), size=-len(order) % self.world_size))
         for n in order[self.rank :: self.world_size]:
             yield self.plan.key(n)
 

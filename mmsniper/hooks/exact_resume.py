@@ -1,0 +1,148 @@
+"""ExactResumeHook: a stopped and resumed run is the run that nobody stopped."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from logging import WARNING
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_dist_info, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ..datasets import ChipPlanSampler
+from ..registry import HOOKS
+from .checkpoints import mend_last_checkpoint
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Lets ``--resume`` go on where a run was, in mid-epoch, too: no chip twice, none left out, the same losses.
+
+    mmengine's ``EpochBasedTrainLoop`` runs the epoch of a checkpoint in mid-epoch again, restores no random state, and
+    takes whatever file ``last_checkpoint`` names. With this hook
+
+    - the sampler leaves out the chips that the epoch has shown already, counted over all ranks, so that another number
+      of ranks goes on with the same ones;
+    - every iteration's random numbers follow from (seed, iteration, rank), so there is no state to restore; on one CPU
+      the weights are bitwise those of an undisturbed run, with any number of workers;
+    - a damaged last checkpoint is passed over for the one before, and a copied work directory uses its own files.
+
+    Where the number of samples per step has changed, the iteration counter and the schedule are laid out anew by
+    samples; the learning rate stays what it was, which is said.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.epoch = self.first_iter = self.skipped = 0
+        self.resumed: dict[str, int] | None = None
+        self.replay = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Let mmengine find a whole checkpoint."""
+        if runner._resume and runner._load_from is None:
+            if is_main_process():
+                mend_last_checkpoint(runner.work_dir)
+            barrier()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note where the run was; mmengine reads ``checkpoint`` after this."""
+        sampler = _chip_sampler(runner)
+        if not runner._resume or sampler is None:
+            return
+        meta = checkpoint['meta']
+        length, step = len(runner.train_dataloader), _samples_per_step(runner)
+        # Without this hook's note: all steps were like ours.
+        shown = min((meta['iter'] - meta['epoch'] * length) * step, sampler.total_size)
+        self.resumed = meta.get('chips') or dict(epoch=meta['epoch'], shown=shown, step=step, seed=sampler.seed)
+        self.replay = self.resumed['step'] != step
+        if self.resumed['seed'] != sampler.seed:
+            print_log(
+                f'The checkpoint has the chips of seed {self.resumed["seed"]}, this run those of seed {sampler.seed}: '
+                f'write randomness=dict(seed={self.resumed["seed"]}) to go on with the same ones',
+                'current',
+                WARNING,
+            )
+        if self.replay:
+            left = math.ceil((sampler.total_size - self.resumed['shown']) / step)
+            meta['iter'] = (meta['epoch'] + 1) * length - left
+            print_log(
+                f'The checkpoint is of a run with {self.resumed["step"]} samples per step, this one has {step}: it '
+                f'goes on with the same chips as iteration {meta["iter"]} of {runner.max_iters}, its schedule laid '
+                'out anew; the learning rate is not scaled',
+                'current',
+                WARNING,
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Bring the schedule to where it would be after as many samples with this number per step."""
+        if self.replay and isinstance(runner.param_schedulers, list):
+            replay_schedule(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Leave out what a resumed epoch has shown."""
+        sampler = _chip_sampler(runner)
+        self.epoch, self.first_iter, self.skipped = runner.epoch, runner.iter, 0
+        resumed, self.resumed = self.resumed, None
+        if sampler is not None and resumed and resumed['epoch'] == runner.epoch and resumed['shown']:
+            self.skipped = resumed['shown']
+            sampler.skip(self.skipped)
+            print_log(
+                f'Epoch {runner.epoch + 1} goes on after {self.skipped} of its {sampler.total_size} chips; the log '
+                'counts its remaining iterations from 1',
+                'current',
+            )
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed Python's, NumPy's and torch's generators for this iteration."""
+        seed_all(runner.seed, runner.iter, get_dist_info()[0])
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add how far the epoch is to the checkpoint's ``meta``."""
+        sampler = _chip_sampler(runner)
+        if sampler is None:
+            return
+        meta, step = checkpoint['meta'], _samples_per_step(runner)
+        shown = min(self.skipped + (meta['iter'] - self.first_iter) * step, sampler.total_size)
+        # A checkpoint at an epoch's end says the next one.
+        shown = shown if meta['epoch'] == self.epoch else 0
+        meta['chips'] = dict(epoch=meta['epoch'], shown=shown, step=step, seed=sampler.seed)
+
+
+def seed_all(*numbers: int) -> None:
+    """Seed all global generators by some whole numbers >= 0."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def replay_schedule(runner: Runner) -> None:
+    """Build a runner's schedulers anew and step them to its iteration."""
+    for group in runner.optim_wrapper.param_groups:
+        for key in [key for key in group if key.startswith('initial_')]:
+            group[key.removeprefix('initial_')] = group[key]
+    runner.param_schedulers = runner.build_param_scheduler(copy.deepcopy(runner.cfg.param_scheduler))
+    length = len(runner.train_dataloader)
+    for n in range(1, runner.iter + 1):
+        for scheduler in runner.param_schedulers:
+            if not scheduler.by_epoch or n % length == 0:
+                scheduler.step()
+
+
+def _samples_per_step(runner: Runner) -> int:
+    return runner.train_dataloader.batch_size * get_dist_info()[1]
+
+
+def _chip_sampler(runner: Runner) -> ChipPlanSampler | None:
+    """The sampler of a run by epochs on chips; other loops need no help."""
+    if not isinstance(runner._train_loop, EpochBasedTrainLoop):
+        return None
+    sampler = runner.train_dataloader.sampler
+    return sampler if isinstance(sampler, ChipPlanSampler) else None

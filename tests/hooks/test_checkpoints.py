@@ -1,0 +1,83 @@
+"""Which checkpoint of a work directory counts."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from mmsniper.hooks.checkpoints import is_whole, last_checkpoint, mend_last_checkpoint
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    """Checkpoints of iterations 5, 10 and 15, written in that order."""
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    for n, step in enumerate((5, 10, 15)):
+        torch.save(dict(step=step), folder / f'iter_{step}.pth')
+        os.utime(folder / f'iter_{step}.pth', (1000 + n, 1000 + n))
+    (folder / 'last_checkpoint').write_text(str(folder / 'iter_15.pth'))
+    return folder
+
+
+def test_an_empty_folder_has_none(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    mend_last_checkpoint(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_whole_one_is_taken(work_dir, messages):
+    assert last_checkpoint(work_dir) == work_dir / 'iter_15.pth'
+    assert not messages()
+
+
+@pytest.mark.parametrize('damage', [b'', b'PK\x03\x04 half', None])
+def test_a_damaged_or_missing_one_is_passed_over(work_dir, messages, damage):
+    last = work_dir / 'iter_15.pth'
+    last.unlink() if damage is None else last.write_bytes(damage)
+    mend_last_checkpoint(work_dir)
+    assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'iter_10.pth')
+    what = 'gone' if damage is None else 'damaged'
+    assert any(f'iter_15.pth is {what}; the one before is taken, iter_10.pth' in message for message in messages())
+
+
+def test_what_is_newer_than_a_damaged_one_is_of_another_run(work_dir):
+    torch.save({}, work_dir / 'iter_90.pth')
+    (work_dir / 'iter_15.pth').write_bytes(b'')
+    os.utime(work_dir / 'iter_15.pth', (1002, 1002))
+    assert last_checkpoint(work_dir) == work_dir / 'iter_10.pth'
+
+
+def test_an_empty_pointer_means_the_newest(work_dir, messages):
+    (work_dir / 'last_checkpoint').write_text('')
+    assert last_checkpoint(work_dir) == work_dir / 'iter_15.pth'
+    assert any('last_checkpoint is empty' in message for message in messages())
+
+
+def test_without_any_whole_one_training_starts_anew(work_dir, messages):
+    for path in work_dir.glob('*.pth'):
+        path.write_bytes(b'')
+    mend_last_checkpoint(work_dir)
+    assert not (work_dir / 'last_checkpoint').exists()
+    assert any('none before it is whole: training starts anew' in message for message in messages())
+
+
+def test_a_copy_uses_its_own(work_dir, tmp_path):
+    shutil.copytree(work_dir, tmp_path / 'copy')
+    assert last_checkpoint(tmp_path / 'copy') == tmp_path / 'copy/iter_15.pth'
+
+
+def test_checkpoints_kept_elsewhere_are_found_there(work_dir, tmp_path):
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'elsewhere/last_checkpoint').write_text(str(work_dir / 'iter_5.pth'))
+    assert last_checkpoint(tmp_path / 'elsewhere') == work_dir / 'iter_5.pth'
+
+
+def test_every_cut_is_noticed(work_dir):
+    path = work_dir / 'iter_5.pth'
+    whole = path.read_bytes()
+    assert is_whole(path)
+    for length in range(0, len(whole) - 1, 7):
+        path.write_bytes(whole[:length])
+        assert not is_whole(path)

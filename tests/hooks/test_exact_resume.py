@@ -1,0 +1,170 @@
+"""A run stopped in mid-epoch and resumed sees the chips, and ends with the weights, of one that nobody stopped."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from training import train
+
+from mmsniper.datasets import ChipPlanSampler
+from mmsniper.hooks.exact_resume import ExactResumeHook
+
+EVERY_TWO = dict(checkpoint=dict(by_epoch=False, interval=2, save_last=True))
+NO_VAL = dict(max_epochs=2, val_begin=9)
+
+
+class Stop(Hook):
+    """Ends a run after some iterations and their checkpoint, as a kill would."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, after):
+        self.after = after
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        """Raise at the iteration."""
+        if runner.iter + 1 == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def cfg(tiny_cfg):
+    tiny_cfg.merge_from_dict(dict(default_hooks=EVERY_TWO, train_cfg=NO_VAL, train_dataloader=dict(batch_size=2)))
+    return tiny_cfg
+
+
+def weights(work_dir):
+    path = (work_dir / 'last_checkpoint').read_text()
+    return torch.load(path, weights_only=True)['state_dict'], torch.load(path, weights_only=True)['meta']
+
+
+def logged(work_dir):
+    """All that the runs of a work directory have logged."""
+    return '\n'.join(path.read_text() for path in work_dir.glob('*/*.log'))
+
+
+def stopped(cfg, work_dir, after):
+    """What a run sees until it is stopped."""
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg, work_dir=str(work_dir), custom_hooks=[Stop(after)])
+
+
+@pytest.fixture
+def straight(cfg, tmp_path):
+    """What an undisturbed run sees, its iterations per epoch, final weights."""
+    seen, runner = train(cfg, work_dir=str(tmp_path / 'straight'))
+    return SimpleNamespace(seen=seen, length=len(runner.train_dataloader), weights=weights(tmp_path / 'straight')[0])
+
+
+def test_it_goes_on_in_mid_epoch_to_bitwise_the_same_weights(cfg, straight, tmp_path):
+    assert straight.length >= 5
+    after = straight.length + 3  # in the second epoch; its last checkpoint is of an even iteration
+    stopped(cfg, tmp_path / 'stopped', after)
+    resumed_at = after // 2 * 2
+    rest, runner = train(cfg, work_dir=str(tmp_path / 'stopped'), resume=True)
+    assert runner.iter == runner.max_iters == 2 * straight.length
+    assert rest == straight.seen[2 * resumed_at :]
+    ours = weights(tmp_path / 'stopped')[0]
+    assert all(torch.equal(ours[name], value) for name, value in straight.weights.items())
+    assert f'Epoch 2 goes on after {2 * (resumed_at - straight.length)} of its' in logged(tmp_path / 'stopped')
+
+
+def test_a_checkpoint_at_an_epochs_last_iteration_repeats_nothing(cfg, straight, tmp_path):
+    """Whether it was the epoch's or the iterations' checkpoint."""
+    for n, by_epoch in enumerate((True, False)):
+        work_dir = tmp_path / f'stopped{n}'
+        hooks = dict(checkpoint=dict(by_epoch=by_epoch, interval=1 if by_epoch else straight.length))
+        with pytest.raises(KeyboardInterrupt):
+            train(cfg, work_dir=str(work_dir), default_hooks=hooks, custom_hooks=[Stop(straight.length + 1)])
+        rest, runner = train(cfg, work_dir=str(work_dir), resume=True)
+        assert rest == straight.seen[2 * straight.length :]
+        assert runner.iter == 2 * straight.length
+
+
+def test_another_number_of_workers_changes_no_loss(cfg, straight, tmp_path):
+    loader = dict(num_workers=2, persistent_workers=True)
+    train(cfg, work_dir=str(tmp_path / 'workers'), train_dataloader=loader)
+    ours = weights(tmp_path / 'workers')[0]
+    assert all(torch.equal(ours[name], value) for name, value in straight.weights.items())
+
+
+def test_another_batch_size_goes_on_with_the_chips_not_yet_shown(cfg, straight, tmp_path):
+    stopped(cfg, tmp_path / 'stopped', straight.length + 2)
+    shown = 2 * (straight.length + 2 - (straight.length + 2) % 2)
+    rest, runner = train(cfg, work_dir=str(tmp_path / 'stopped'), resume=True, train_dataloader=dict(batch_size=4))
+    assert rest == straight.seen[shown:]
+    length = len(runner.train_dataloader)
+    assert runner.iter == runner.max_iters == 2 * length
+    assert 'a run with 2 samples per step, this one has 4' in logged(tmp_path / 'stopped')
+    # Warm-up of 50 iterations: where it is at the end is that of a run with batches of four.
+    assert all(s.last_step == 2 * length for s in runner.param_schedulers)
+    other, undisturbed = train(cfg, work_dir=str(tmp_path / 'fours'), train_dataloader=dict(batch_size=4))
+    rates = [r.optim_wrapper.param_groups[0]['lr'] for r in (runner, undisturbed)]
+    assert rates[0] == pytest.approx(rates[1])
+
+
+def test_another_number_of_ranks_deals_out_the_same_rest(cfg, monkeypatch):
+    dataset = Runner.build_dataloader(cfg.train_dataloader, seed=0).dataset
+
+    def dealt(world_size, shown):
+        parts = []
+        for rank in range(world_size):
+            monkeypatch.setattr('mmsniper.datasets.plan_sampler.get_dist_info', lambda r=rank: (r, world_size))
+            sampler = ChipPlanSampler(dataset, seed=0)
+            sampler.skip(shown)
+            parts.append(list(sampler))
+        assert len({len(part) for part in parts}) == 1, 'or ranks would wait for each other'
+        return [part[n] for n in range(len(parts[0])) for part in parts]
+
+    order = dealt(1, 0)
+    for world_size in (1, 2, 3, 5):
+        rest = dealt(world_size, 7)
+        assert rest[: len(order) - 7] == order[7:]
+        assert len(rest) - (len(order) - 7) < 2 * world_size
+        assert set(rest) <= set(order)
+
+
+def test_a_skip_lasts_for_one_epoch(cfg):
+    sampler = Runner.build_dataloader(cfg.train_dataloader, seed=0).sampler
+    whole = list(sampler)
+    sampler.skip(3)
+    assert list(sampler) == whole[3:]
+    assert list(sampler) == whole
+
+
+def test_a_damaged_last_checkpoint_is_passed_over(cfg, straight, tmp_path):
+    work_dir = tmp_path / 'stopped'
+    stopped(cfg, work_dir, straight.length + 4)
+    last = work_dir / (work_dir / 'last_checkpoint').read_text().split('/')[-1]
+    last.write_bytes(last.read_bytes()[:-1000])
+    train(cfg, work_dir=str(work_dir), resume=True)
+    assert f'{last.name} is damaged; the one before is taken, iter_' in logged(work_dir)
+    ours = weights(work_dir)[0]
+    assert all(torch.equal(ours[name], value) for name, value in straight.weights.items())
+
+
+def test_a_copied_work_directory_uses_its_own_files(cfg, straight, tmp_path):
+    stopped(cfg, tmp_path / 'first', straight.length + 1)
+    shutil.copytree(tmp_path / 'first', tmp_path / 'copy')
+    for path in (tmp_path / 'first').glob('*.pth'):
+        path.write_bytes(b'of another run by now')
+    train(cfg, work_dir=str(tmp_path / 'copy'), resume=True)
+    ours = weights(tmp_path / 'copy')[0]
+    assert all(torch.equal(ours[name], value) for name, value in straight.weights.items())
+
+
+def test_a_run_with_another_seed_is_warned(cfg, straight, tmp_path):
+    stopped(cfg, tmp_path / 'stopped', 3)
+    train(cfg, work_dir=str(tmp_path / 'stopped'), resume=True, randomness=dict(seed=5))
+    assert 'write randomness=dict(seed=0) to go on with the same ones' in logged(tmp_path / 'stopped')
+
+
+def test_loops_and_samplers_of_others_are_left_alone():
+    hook, runner = ExactResumeHook(), SimpleNamespace(_train_loop=None, _resume=True)
+    checkpoint = dict(meta=dict(epoch=1, iter=5))
+    hook.after_load_checkpoint(runner, checkpoint)
+    hook.before_save_checkpoint(runner, checkpoint)
+    assert checkpoint == dict(meta=dict(epoch=1, iter=5))

@@ -1,0 +1,28 @@
+"""Runs mmengine's training on chips, and keeps what each step saw."""
+
+import copy
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+
+class RecordChips(Hook):
+    """Keeps what each training step sees."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        """Note the batch's chips, flips and pixels."""
+        for inputs, sample in zip(data_batch['inputs'], data_batch['data_samples'], strict=True):
+            self.seen.append((runner.epoch, sample.img_id, sample.chip, sample.flip, int(inputs.sum())))
+
+
+def train(cfg, **changes):
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict(dict(experiment_name=f'run{len(changes)}{cfg.work_dir}'.replace('/', '_'), **changes))
+    record = RecordChips()
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(record)
+    runner.train()
+    return record.seen, runner
