@@ -2,26 +2,27 @@
 
     python tools/infer.py CONFIG CHECKPOINT IMAGE|FOLDER --out DIR [--no-tta] [--score-thr 0.3] [--device cuda:0]
         [--cfg-options ...]
+    torchrun --nproc_per_node=2 tools/infer.py CONFIG CHECKPOINT FOLDER --out DIR --launcher pytorch
 
 Writes DIR/NAME.png per image, reduced to 2000 px if it is larger, with boxes and masks above --score-thr, and
 DIR/detections.json, which pycocotools.COCO loads: images, categories (ids from 1), and every detection with its score
 as an annotation, whatever --score-thr says. An image that cannot be read is named and the others are done; the exit
-code is 1 then.
+code is 1 then. Stopped by Ctrl-C, it leaves an earlier detections.json as it was, and what it has found in
+DIR/detections_partial.json.
 """
 
 import argparse
-import json
-import os
 import sys
 from collections import Counter
 from pathlib import Path
 
 import cv2
+from coco_output import Parts
 from mmengine.config import Config, DictAction
-from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from mmsniper.apis import MultiScaleInferencer, image_files
+from mmsniper.apis.launch import join, leave
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def main() -> None:
     )
     parser.add_argument('--score-thr', type=float, default=0.3, help='least score of what is drawn; default 0.3')
     parser.add_argument('--device', help='such as cpu or cuda:0; default: a GPU if there is one')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
 
@@ -45,43 +47,80 @@ def main() -> None:
         parser.error(str(error))
     if args.out.resolve() == paths[0].resolve().parent:
         parser.error(f'--out {args.out} is the folder of the images, and pictures could replace them; name another one')
-    if others:
+    try:
+        rank, world_size = join(args.launcher)
+    except RuntimeError as error:
+        raise SystemExit(f'error: {error}') from error
+    args.out.mkdir(parents=True, exist_ok=True)
+    parts = Parts(args.out, rank, world_size)
+    # From here on each process is on its own: mmengine draws in the first of a group only.
+    leave(args.launcher)
+    if others and rank == 0:
         print(f'{others} files in {args.images} are no images by their names; left out')
 
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    inferencer = MultiScaleInferencer(cfg, args.checkpoint, tta=args.tta, device=args.device, show_progress=False)
-    args.out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    with CocoFile(args.out / 'detections.json', inferencer.model.dataset_meta['classes']) as detections:
-        progress = tqdm(list(zip(paths, picture_names(paths), strict=True)), desc='detecting', unit='image')
-        for path, name in progress:
-            try:
-                detect(inferencer, path, args.out / name, args.score_thr, detections)
-            except (OSError, ValueError, RuntimeError, MemoryError) as error:
-                failed += 1
-                text = str(error) or type(error).__name__
-                progress.write(f'error: {text if str(path) in text else f"{path}: {text}"}', file=sys.stderr)
-    print(f'{len(paths) - failed} images, {detections.n_annotations} detections: {args.out / "detections.json"}')
-    if failed:
-        raise SystemExit(f'error: {failed} of {len(paths)} images could not be done; they are named above')
+    try:
+        inferencer = MultiScaleInferencer(cfg, args.checkpoint, tta=args.tta, device=args.device, show_progress=False)
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from error
+    inferencer.report_thr = args.score_thr
+    classes = inferencer.model.dataset_meta['classes']
+    mine = list(enumerate(zip(paths, picture_names(paths), strict=True)))[rank::world_size]
+    try:
+        with parts:
+            progress = tqdm(mine, desc='detecting', unit='image', disable=rank > 0)
+            for number, (path, name) in progress:
+                try:
+                    if text := detect(inferencer, path, args.out / name, number, parts, progress):
+                        progress.write(f'warning: {path}: {text}', file=sys.stderr)
+                except (OSError, ValueError, RuntimeError, MemoryError) as error:
+                    text = str(error) or type(error).__name__
+                    progress.write(f'error: {text if str(path) in text else f"{path}: {text}"}', file=sys.stderr)
+        if rank:
+            return
+        parts.wait()
+    except KeyboardInterrupt:
+        if rank == 0:
+            partial = args.out / 'detections_partial.json'
+            n_images, _ = parts.merge(partial, classes)
+            print(f'\nstopped: {partial} has {n_images} of {len(paths)} images', file=sys.stderr)
+        raise SystemExit(130) from None
+    n_images, n_annotations = parts.merge(args.out / 'detections.json', classes)
+    (args.out / 'detections_partial.json').unlink(missing_ok=True)
+    print(f'{n_images} images, {n_annotations} detections: {args.out / "detections.json"}')
+    if n_images < len(paths):
+        raise SystemExit(
+            f'error: {len(paths) - n_images} of {len(paths)} images could not be done; they are named above'
+        )
 
 
 def detect(
-    inferencer: MultiScaleInferencer, path: Path, picture: Path, score_thr: float, detections: 'CocoFile'
-) -> None:
+    inferencer: MultiScaleInferencer, path: Path, picture: Path, number: int, parts: Parts, progress: tqdm
+) -> str:
     """Detect in one image, write its picture and add what was found.
+
+    Returns:
+        What is to be said of it, '' if nothing.
 
     Raises:
         OSError: If a file cannot be read or written.
         ValueError: If the image is none.
     """
-    result = inferencer(str(path), return_vis=True, return_datasamples=True, pred_score_thr=score_thr)
+    with tqdm(desc=f'  {path.name}', unit='view', leave=False, disable=progress.disable, delay=2) as views:
+
+        def on_progress(done: int, total: int) -> None:
+            views.total = total
+            views.update(done - views.n)
+
+        inferencer.on_progress = on_progress
+        result = inferencer(str(path), return_vis=True, return_datasamples=True, pred_score_thr=inferencer.report_thr)
     sample = result['predictions'][0]
     if not cv2.imwrite(str(picture), result['visualization'][0][..., ::-1]):
         raise OSError(f'{path}: {picture} cannot be written')
     height, width = sample.ori_shape[:2]
-    detections.add(path.name, width, height, inferencer.pred2dict(sample))
+    parts.add(number, path.name, width, height, inferencer.pred2dict(sample))
+    return inferencer.what_limits_left_out(sample)
 
 
 def picture_names(paths: list[Path]) -> list[str]:
@@ -96,59 +135,6 @@ def picture_names(paths: list[Path]) -> list[str]:
         taken.add(name.lower())
         names.append(f'{name}.png')
     return names
-
-
-class CocoFile:
-    """Writes detections in COCO's format while they come in; a context manager that leaves a complete file.
-
-    Args:
-        path: The file.
-        classes: Names of the labels; label 0 becomes category 1.
-    """
-
-    def __init__(self, path: Path, classes: list[str]) -> None:
-        self.path = path
-        self.images: list[dict] = []
-        self.n_annotations = 0
-        self.categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
-
-    def __enter__(self) -> 'CocoFile':
-        self.part = self.path.with_suffix('.json.part')
-        self.file = self.part.open('w')
-        self.file.write('{"annotations": [')
-        return self
-
-    def add(self, file_name: str, width: int, height: int, found: dict) -> None:
-        """Add an image.
-
-        Args:
-            file_name: Its name.
-            width: Its width.
-            height: Its height.
-            found: ``bboxes`` xyxy, ``labels``, ``scores`` and, if there are any, ``masks``, as ``pred2dict`` has them.
-        """
-        self.images.append(dict(id=len(self.images) + 1, file_name=file_name, width=width, height=height))
-        for n, (x1, y1, x2, y2) in enumerate(found['bboxes']):
-            annotation = dict(
-                id=self.n_annotations + 1,
-                image_id=len(self.images),
-                category_id=found['labels'][n] + 1,
-                bbox=[round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
-                area=round((x2 - x1) * (y2 - y1), 3),
-                score=found['scores'][n],
-                iscrowd=0,
-            )
-            if 'masks' in found:
-                annotation.update(segmentation=found['masks'][n], area=int(coco_mask.area(found['masks'][n])))
-            self.file.write(',\n' if self.n_annotations else '\n')
-            self.file.write(json.dumps(annotation))
-            self.n_annotations += 1
-
-    def __exit__(self, *_: object) -> None:
-        rest = json.dumps(dict(images=self.images, categories=self.categories))
-        self.file.write(f'\n], {rest[1:]}\n')
-        self.file.close()
-        os.replace(self.part, self.path)
 
 
 if __name__ == '__main__':

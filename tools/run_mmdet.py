@@ -1,15 +1,19 @@
 """Runs a script of the installed mmdet as if it were called itself."""
 
+import argparse
 import runpy
+import sys
 from pathlib import Path
 
 import mmdet
+import torch
 
 import mmsniper.registry  # noqa: F401  makes torch read mmengine's checkpoints, whatever the config names
+from mmsniper.apis.launch import CPU_MODEL, join
 
 
 def run(script: str) -> None:
-    """Run ``mmdet/.mim/tools/<script>`` with this process's arguments.
+    """Run ``mmdet/.mim/tools/<script>`` with this process's arguments, in several processes without GPUs, too.
 
     Raises:
         FileNotFoundError: If mmdet was installed without its tools.
@@ -19,4 +23,14 @@ def run(script: str) -> None:
         raise FileNotFoundError(
             f'{path} is missing: this mmdet was installed without its tools; pip install mmdet again'
         )
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('--launcher', default='none')
+    launcher = parser.parse_known_args()[0].launcher
+    if launcher != 'none' and not torch.cuda.is_available():
+        join(launcher)
+        options = [f'model_wrapper_cfg.{key}={value}' for key, value in CPU_MODEL.items()]
+        if '--cfg-options' not in sys.argv:
+            sys.argv.append('--cfg-options')
+        after = sys.argv.index('--cfg-options') + 1
+        sys.argv[after:after] = options
     runpy.run_path(str(path), run_name='__main__')

@@ -19,9 +19,12 @@ from mmengine.logging import print_log
 from torch import nn
 
 from .. import registry  # noqa: F401  makes torch read mmengine's checkpoints
+from ..models.limits import describe, own_limit
 from ..models.masks import EncodedMasks
+from ..models.multi_scale_tta import MultiScaleChipTTA
 from .loading import CheckedLoader, image_files
 from .visualizer import LargeImageVisualizer
+from .weights import check_weights
 
 InputType = str | Path | np.ndarray
 
@@ -35,13 +38,24 @@ class MultiScaleInferencer(DetInferencer):
     >>> result = inferencer('image.jpg')
     >>> result['predictions'][0]['bboxes']  # xyxy, image frame; also labels, scores, and RLE masks if there are any
 
+    Attributes:
+        report_thr: Scores from which on a detection that a limit leaves out is missed, see
+            :meth:`what_limits_left_out`.
+        on_progress: Is called with the number of views done and of all, image by image.
+
     Args:
         model: Path of a config, or the config.
         weights: Path or URL of a checkpoint.
         tta: Wrap the detector in the config's ``tta_model``, fed by its ``tta_pipeline``; a config without gets
             ``MultiScaleChipTTA`` with its defaults. False: the config's test pipeline, one scale.
         **options: ``device``, ``scope``, ``palette``, ``show_progress`` of ``DetInferencer``.
+
+    Raises:
+        ValueError: If the checkpoint is not one of the config's detector.
     """
+
+    report_thr = 0.3
+    on_progress: Callable[[int, int], None] | None = None
 
     def __init__(
         self, model: str | Config | None = None, weights: str | None = None, *, tta: bool = True, **options: object
@@ -59,6 +73,11 @@ class MultiScaleInferencer(DetInferencer):
         model = MODELS.build({**tta_model, 'module': detector})
         model.cfg, model.dataset_meta = detector.cfg, detector.dataset_meta
         return model.eval()
+
+    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config | None) -> None:
+        if checkpoint is not None:
+            check_weights(model, checkpoint)
+        super()._load_weights_to_model(model, checkpoint, cfg)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         steps = copy.deepcopy(cfg.test_dataloader.dataset.pipeline)
@@ -86,6 +105,26 @@ class MultiScaleInferencer(DetInferencer):
             inputs = image_files(inputs)[0]
         inputs = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
         return [str(image) if isinstance(image, Path) else image for image in inputs]
+
+    def forward(self, inputs: dict | tuple, **kwargs: object) -> object:
+        """Detect in a batch, see ``DetInferencer``."""
+        if isinstance(self.model, MultiScaleChipTTA):
+            self.model.on_progress, self.model.report_thr = self.on_progress, self.report_thr
+            self.model.said_left_out = True  # whoever wants to know asks here
+        return super().forward(inputs, **kwargs)
+
+    def what_limits_left_out(self, data_sample: DetDataSample) -> str:
+        """In words, what limits on the number of detections have left out above ``report_thr``; '' if nothing.
+
+        Args:
+            data_sample: As the model returns it.
+        """
+        if isinstance(self.model, MultiScaleChipTTA):
+            return describe(data_sample, len(data_sample.pred_instances), self.model.view_limit)
+        limit, scores = own_limit(self.model), data_sample.pred_instances.scores
+        full = limit is not None and len(scores) >= limit and bool((scores >= self.report_thr).all())
+        data_sample.set_metainfo(dict(n_full_views=int(full)))
+        return describe(data_sample, len(scores), limit)
 
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
         """What is detected in one image, as JSON takes it.

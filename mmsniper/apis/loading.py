@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 
+from ..image_files import load_checked
+
 
 def image_files(folder: str | Path) -> tuple[list[Path], int]:
     """Images directly in a folder, by their extension, sorted by name, and the number of its other files.
@@ -42,8 +44,8 @@ class CheckedLoader:
             inputs: A path or URL, an array (H, W, 3) uint8 in BGR order, or a dict with ``img_path`` or ``img``.
 
         Raises:
-            OSError: If the file cannot be opened.
-            ValueError: If it is no image, or the array is of another kind.
+            UnreadableImageError: If the file is no image, or one of 16 bits that would be read as 8.
+            ValueError: If the array is of another kind.
         """
         image = inputs.get('img', inputs.get('img_path')) if isinstance(inputs, dict) else inputs
         if isinstance(image, np.ndarray):
@@ -55,17 +57,4 @@ class CheckedLoader:
             # It is None: mmdet would name what it saves after it.
             results.pop('img_path', None)
             return results
-        try:
-            return self.load(inputs)
-        except Exception as error:
-            if isinstance(error, OSError) and error.filename:
-                raise
-            raise ValueError(f'{image}: cannot be read as an image: {_reason(str(image), error)}') from error
-
-
-def _reason(path: str, error: Exception) -> str:
-    if Path(path).is_file() and not Path(path).stat().st_size:
-        return 'the file is empty'
-    if isinstance(error, AssertionError):  # what mmcv makes of a decoder that gives nothing
-        return 'it is damaged, or of a format that OpenCV does not know'
-    return str(error).strip()
+        return load_checked(self.load, inputs, image)

@@ -5,6 +5,8 @@ Shapes: P detections of a view, K kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from mmcv.ops import batched_nms
 from mmdet.structures.bbox import get_box_tensor
@@ -62,6 +64,7 @@ def merge(
     score_thr: float = 0.0,
     max_per_img: int = -1,
     mask_thr: float = 0.5,
+    on_cut: Callable[[Tensor], None] | None = None,
 ) -> InstanceData:
     """Join the detections of all views of one image.
 
@@ -75,6 +78,7 @@ def merge(
             `nms` says otherwise.
         max_per_img: How many of the best are kept; -1 = all.
         mask_thr: A mask is where its value reaches this.
+        on_cut: Is given the scores of what `max_per_img` leaves out, if that is anything.
 
     Returns:
         ``bboxes`` (K, 4), ``scores`` (K,) in descending order, ``labels`` (K,), and ``masks``, an
@@ -85,7 +89,9 @@ def merge(
     scores, keep = _suppress(every.bboxes, every.scores, every.labels, nms)
     enough = scores >= score_thr
     scores, keep = scores[enough], keep[enough]
-    if max_per_img >= 0:
+    if 0 <= max_per_img < len(scores):
+        if on_cut is not None:
+            on_cut(scores[max_per_img:])
         scores, keep = scores[:max_per_img], keep[:max_per_img]
     merged = every[keep]
     merged.scores = scores

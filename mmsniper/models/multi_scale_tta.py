@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from ..chips.scales import NUMBER, check_ranges, check_scales, scale_factor
 from ..registry import MODELS
+from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
 from .views import View, choose_views, padded_to_strides
@@ -27,7 +29,7 @@ DEFAULTS = dict(
     flip=False,
     nms=dict(type='soft_nms'),
     score_thr=1e-3,
-    max_per_img=200,
+    max_per_img=None,
     max_canvas=2048,
     batch_pixels=2048**2,
 )
@@ -37,7 +39,10 @@ RPN_DEFAULTS = dict(score_thr=0.0, max_per_img=-1)
 SETTINGS = dict(
     flip=('True or False', lambda given: isinstance(given, bool)),
     score_thr=('a number', lambda given: isinstance(given, NUMBER) and not isinstance(given, bool)),
-    max_per_img=('a whole number >= -1, -1 for all', lambda given: type(given) is int and given >= -1),
+    max_per_img=(
+        f'None for {PER_TILE} per tile, or a whole number >= -1, -1 for all',
+        lambda given: given is None or (type(given) is int and given >= -1),
+    ),
     max_canvas=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
     batch_pixels=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
 )
@@ -66,7 +71,10 @@ class MultiScaleChipTTA(BaseTTAModel):
             - flip: show each view mirrored, too.
             - nms: how views are merged, see :func:`~mmsniper.models.merging.merge`; default Gaussian soft-NMS, sigma
               0.55. None = not at all.
-            - score_thr (1e-3), max_per_img (200, -1 = all): what is kept; an RPN's defaults are 0.0 and -1.
+            - score_thr (1e-3), max_per_img: what is kept. Without a number 200 detections, for an image in tiles 200 per
+              tile; -1 = all. An RPN's defaults are 0.0 and -1. What is left out with a score that would be drawn
+              is counted in the metainfo (``n_left_out``; ``n_full_views`` counts views with as many detections as the
+              detector's own ``max_per_img``), and said once.
             - max_canvas (2048): longest side of a view in network pixels, see
               :func:`~mmsniper.models.views.choose_views` for which objects are whole in one tile.
             - batch_pixels (2048 * 2048): network pixels that go through the detector at a time.
@@ -104,7 +112,10 @@ class MultiScaleChipTTA(BaseTTAModel):
         self.flip, self.max_canvas, self.batch_pixels = cfg['flip'], cfg['max_canvas'], cfg['batch_pixels']
         self.nms = None if is_rpn else cfg['nms']
         self.score_thr, self.max_per_img = cfg['score_thr'], cfg['max_per_img']
-        self.warned = False
+        self.warned = self.said_left_out = False
+        self.report_thr = 0.3  # what is drawn, and missed
+        self.on_progress: Callable[[int, int], None] | None = None  # is given views done, and all
+        self.view_limit = own_limit(self.module)
         test_cfg = getattr(self.module, 'test_cfg', None) or {}
         self.mask_thr = (test_cfg.get('rcnn') or {}).get('mask_thr_binary', 0.5)
 
@@ -126,7 +137,9 @@ class MultiScaleChipTTA(BaseTTAModel):
         seen: list[list[DetDataSample]] = [[] for _ in images]
         for view, sample in self.run_views(images, samples, views):
             seen[view.image_idx].append(sample)
-        return [self._merge_views(found, sample) for found, sample in zip(seen, samples, strict=True)]
+        tiles = [Counter(view.scale_idx for view in views if view.image_idx == n) for n in range(len(images))]
+        most = [max(counts.values()) // (2 if self.flip else 1) for counts in tiles]
+        return [self._merge_views(*one) for one in zip(seen, samples, most, strict=True)]
 
     def choose_views(self, image_idx: int, image: Tensor, sample: DetDataSample) -> list[View]:
         """Where to look in one image."""
@@ -150,7 +163,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         Returns:
             Per view a data sample whose ``pred_instances`` are in the image frame, of the scale's range, and whole.
         """
-        done = []
+        done: list[tuple[View, DetDataSample]] = []
         device = next(self.module.parameters()).device
         on_device = [image.to(device, non_blocking=True) for image in images]
         for shape, group in groupby(sorted(views, key=lambda view: view.shape), key=lambda view: view.shape):
@@ -170,8 +183,14 @@ class MultiScaleChipTTA(BaseTTAModel):
                     if 'pred_instances' not in sample:
                         raise ValueError(f'{_name(whole)}: {_no_instances(self.module)}')
                     size = (image.shape[-1], image.shape[-2])
-                    instances = from_view(sample.pred_instances, view, size, self.ranges[view.scale_idx])
-                    done.append((view, DetDataSample(metainfo=whole.metainfo, pred_instances=instances)))
+                    found = sample.pred_instances
+                    full = self.view_limit is not None and len(found) >= self.view_limit
+                    full = full and bool((found.scores >= self.report_thr).all())
+                    instances = from_view(found, view, size, self.ranges[view.scale_idx])
+                    meta = dict(whole.metainfo, n_full_views=int(full))
+                    done.append((view, DetDataSample(metainfo=meta, pred_instances=instances)))
+                if self.on_progress is not None:
+                    self.on_progress(len(done), len(views))
         return done
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
@@ -182,10 +201,21 @@ class MultiScaleChipTTA(BaseTTAModel):
         """
         return [self._merge_views(views, views[0]) for views in data_samples_list]
 
-    def _merge_views(self, views: Sequence[DetDataSample], sample: DetDataSample) -> DetDataSample:
+    def _merge_views(self, views: Sequence[DetDataSample], sample: DetDataSample, tiles: int = 1) -> DetDataSample:
         height, width = sample.ori_shape[:2]
         parts = [view.pred_instances for view in views]
-        sample.pred_instances = merge(parts, (width, height), self.nms, self.score_thr, self.max_per_img, self.mask_thr)
+        most = PER_TILE * tiles if self.max_per_img is None else self.max_per_img
+        cut: list[Tensor] = []
+        sample.pred_instances = merge(
+            parts, (width, height), self.nms, self.score_thr, most, self.mask_thr, on_cut=cut.append
+        )
+        n_left_out = sum(int((scores >= self.report_thr).sum()) for scores in cut)
+        n_full_views = sum(view.get('n_full_views', 0) for view in views)
+        counts = dict(n_left_out=n_left_out, n_full_views=n_full_views)
+        sample.set_metainfo({name: count for name, count in counts.items() if count})
+        if not self.said_left_out and (text := describe(sample, most, self.view_limit)):
+            self.said_left_out = True
+            print_log(f'{_name(sample)}: {text}. This is said of the first such image only', 'current', logging.WARNING)
         return sample
 
     def _warn_if_reduced(self, size: tuple[int, int], sample: DetDataSample) -> None:

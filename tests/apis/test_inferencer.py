@@ -70,8 +70,6 @@ def test_a_folder_without_images_is_refused(inferencer, tmp_path):
 IMAGES = {
     'grey.png': (noise(60, 80), (80, 60)),
     'rgba.png': (noise(60, 80, 4), (80, 60)),
-    '16bit.png': (noise(60, 80).astype(np.uint16) * 256, (80, 60)),
-    'rgb16.tiff': (noise(60, 80, 3).astype(np.uint16) * 256, (80, 60)),
     'one.png': (noise(1, 1, 3), (1, 1)),
     'long.png': (noise(50, 20000, 3), (20000, 50)),
 }
@@ -88,6 +86,45 @@ def test_unusual_images(inferencer, tiny_mask_rcnn, tmp_path, name, tta):
     assert result['visualization'][0].shape[:2] == (
         (60, 80) if size == (80, 60) else (1, 1) if size == (1, 1) else (5, 2000)
     )
+
+
+@pytest.mark.parametrize('channels', [(), (3,)], ids=['grey', 'colour'])
+def test_images_of_16_bits_are_refused_or_read_by_their_range(inferencer, tiny_mask_rcnn, tmp_path, channels):
+    path = str(tmp_path / 'deep.png')
+    cv2.imwrite(path, noise(60, 80, *channels).astype(np.uint16) * 16)
+    with pytest.raises(ValueError, match=r'deep\.png: has 16 bits per channel.*To8Bit'):
+        inferencer(path)
+    cfg = Config.fromfile(tiny_mask_rcnn[0])
+    cfg.tta_pipeline[0].color_type = 'unchanged'
+    cfg.tta_pipeline.insert(1, dict(type='mmsniper.To8Bit', max_value=4095))
+    check(MultiScaleInferencer(cfg, str(tiny_mask_rcnn[1]), device='cpu')(path)['predictions'][0], 80, 60)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(backbone=dict(depth=34)), r'weights \d+ are missing \(backbone\.layer1\.2\.conv1\.weight, .*, \.\.\.\)'),
+        (dict(roi_head=dict(bbox_head=dict(num_classes=3))), r'fc_cls\.weight \(3, 32\) instead of \(4, 32\)'),
+        (dict(type='FasterRCNN', roi_head=dict(mask_head=None)), r'are of nothing in the model \(roi_head\.mask_head'),
+    ],
+    ids=['deeper', 'more classes', 'no masks'],
+)
+def test_a_checkpoint_of_another_detector_is_refused(tiny_mask_rcnn, change, message):
+    cfg = Config.fromfile(tiny_mask_rcnn[0])
+    cfg.merge_from_dict(dict(model=change))
+    with pytest.raises(ValueError, match=f'the checkpoint does not fit the config: .*{message}.*trained with'):
+        MultiScaleInferencer(cfg, str(tiny_mask_rcnn[1]), device='cpu')
+
+
+@pytest.mark.parametrize('tta', [True, False], ids=['tta', 'single'])
+def test_what_limits_leave_out_is_told(tiny_mask_rcnn, tta):
+    run = changed(tiny_mask_rcnn, tta, model=dict(test_cfg=dict(rcnn=dict(max_per_img=5))))
+    image = noise(60, 80, 3)
+    quiet = run(image, return_datasamples=True)['predictions'][0]
+    assert run.what_limits_left_out(quiet) == '', 'nothing of a random network would be drawn'
+    run.report_thr = 0.0
+    text = run.what_limits_left_out(run(image, return_datasamples=True)['predictions'][0])
+    assert 'views have as many detections as the detector gives, 5, and may have more: set max_per_img' in text
 
 
 def test_an_image_that_the_camera_turned(inferencer, tmp_path):

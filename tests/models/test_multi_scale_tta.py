@@ -112,6 +112,40 @@ def test_what_is_kept(oracle, packed):
         assert len(tta.test_step(packed(image))[0].pred_instances) == n
 
 
+def test_what_limits_leave_out_is_counted_and_said_once(oracle, packed, messages):
+    image, bboxes, _ = scene(0)
+    tta = MultiScaleChipTTA(oracle(), {**CFG, 'max_per_img': 2})
+    for result in tta.test_step(packed(image, image)):
+        assert result.n_left_out == len(bboxes) - 2
+    said = [m for m in messages() if 'more detections that would be drawn are left out by max_per_img=2' in m]
+    assert len(said) == 1 and said[0].startswith(f'0.png: {len(bboxes) - 2} ')
+    tta.report_thr = 0.95  # the oracle is sure at 0.9
+    assert 'n_left_out' not in tta.test_step(packed(image))[0]
+    tta.view_limit, tta.report_thr = 1, 0.3
+    assert tta.test_step(packed(image))[0].n_full_views > 0
+
+
+def test_an_image_in_tiles_may_have_more_detections(oracle, packed):
+    image, bboxes, _ = scene(0)
+    whole = MultiScaleChipTTA(oracle(), {**CFG, 'max_canvas': 10**4})
+    tiled = MultiScaleChipTTA(oracle(), {**CFG, 'max_canvas': 300, 'flip': True})
+    limits = []
+    for tta in whole, tiled:
+        tta._merge_views = lambda views, sample, tiles: limits.append(tiles)
+        tta.test_step(packed(image))
+    finest = [view for view in tiled.choose_views(0, image, packed(image)['data_samples'][0]) if view.scale_idx == 0]
+    assert limits == [1, len(finest) // 2]
+    assert len(finest) > 2
+
+
+def test_progress_is_told_view_by_view(oracle, packed):
+    tta = MultiScaleChipTTA(oracle(), {**CFG, 'batch_pixels': 1})
+    told = []
+    tta.on_progress = lambda done, total: told.append((done, total))
+    tta.test_step(packed(scene(0)[0]))
+    assert told == [(n + 1, len(told)) for n in range(len(told))] and len(told) > 3
+
+
 def test_images_of_any_sizes_in_a_batch_are_as_one_by_one(oracle, packed):
     scenes = [scene(1), scene(2, 160, 240), scene(3, 300, 200), scene(4, 64, 40)]
     tta = MultiScaleChipTTA(oracle('pasted'), CFG)
@@ -179,7 +213,7 @@ def test_it_builds_from_a_config(detector_cfg, packed):
     assert tta.scales == ((2000.0, 1400.0), (1280.0, 800.0), (512.0, 480.0))
     assert tta.ranges == [[0, 90], [32, 180], [75, math.inf]]
     assert tta.nms == dict(type='soft_nms')
-    assert (tta.score_thr, tta.max_per_img, tta.mask_thr) == (0.001, 200, 0.5)
+    assert (tta.score_thr, tta.max_per_img, tta.mask_thr) == (0.001, None, 0.5)
     cfg = detector_cfg('mask_rcnn')
     cfg.test_cfg.rcnn.mask_thr_binary = 0.4
     assert MultiScaleChipTTA(cfg).mask_thr == 0.4

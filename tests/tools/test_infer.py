@@ -112,22 +112,96 @@ def test_no_picture_replaces_another(tool, names, pictures):
     assert tool.picture_names([Path(name) for name in names]) == pictures
 
 
-def test_what_was_done_before_a_stop_is_kept(tool, tmp_path):
-    rle = coco_mask.encode(np.asfortranarray(np.ones((6, 8), np.uint8)))
-    found = dict(
-        bboxes=[[1, 2, 5, 4]], labels=[0], scores=[0.5], masks=[dict(size=[6, 8], counts=rle['counts'].decode())]
-    )
+RLE = coco_mask.encode(np.asfortranarray(np.ones((6, 8), np.uint8)))
+FOUND = dict(bboxes=[[1, 2, 5, 4]], labels=[0], scores=[0.5], masks=[dict(size=[6, 8], counts=RLE['counts'].decode())])
+NOTHING = dict(bboxes=[], labels=[], scores=[])
+
+
+def test_parts_of_several_processes_become_one_file(tool, tmp_path):
+    (tmp_path / 'all.json').write_text('old')
+    jobs = [tool.Parts(tmp_path, rank, 2) for rank in range(2)]
+    with jobs[1]:
+        jobs[1].add(1, 'b.png', 8, 6, FOUND)
+    with jobs[0]:
+        jobs[0].add(0, 'a.png', 8, 6, NOTHING)
+        jobs[0].add(2, 'c.png', 8, 6, FOUND)
+    jobs[0].wait()
+    assert jobs[0].merge(tmp_path / 'all.json', ('thing',)) == (3, 2)
+    content = json.loads((tmp_path / 'all.json').read_text())
+    assert [image['file_name'] for image in content['images']] == ['a.png', 'b.png', 'c.png']
+    assert [(a['id'], a['image_id'], a['area'], a['bbox']) for a in content['annotations']] == [
+        (1, 2, 48, [1, 2, 4, 2]),
+        (2, 3, 48, [1, 2, 4, 2]),
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ['all.json']
+
+
+def test_an_image_that_was_being_written_is_none(tool, tmp_path):
+    part = tool.Parts(tmp_path, 0, 1)
 
     def stopped():
-        with tool.CocoFile(tmp_path / 'all.json', ('thing',)) as detections:
-            detections.add('a.png', 8, 6, found)
-            detections.add('b.png', 8, 6, dict(bboxes=[], labels=[], scores=[]))
-            raise KeyboardInterrupt
+        with part:
+            part.add(0, 'a.png', 8, 6, NOTHING)
+            part.file.write('[1, {"file_na')
+            raise RuntimeError
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError):
         stopped()
-    content = json.loads((tmp_path / 'all.json').read_text())
-    assert [image['file_name'] for image in content['images']] == ['a.png', 'b.png']
-    [annotation] = content['annotations']
-    assert annotation['bbox'] == [1, 2, 4, 2] and annotation['area'] == 48 and annotation['image_id'] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ['all.json']
+    assert part.merge(tmp_path / 'all.json', ('thing',)) == (1, 0)
+
+
+@pytest.fixture
+def detecting(tool, tiny_mask_rcnn, folder, tmp_path, monkeypatch):
+    """The script in this process, on three good images into DIR/out; a function of what `detect` does instead."""
+    (folder / 'broken.jpg').unlink()
+    arguments = ['infer.py', *tiny_mask_rcnn, folder, '--out', tmp_path / 'out', '--device', 'cpu']
+
+    def run(detect=None, *options):
+        monkeypatch.setattr(sys, 'argv', [*map(str, arguments), *options])
+        with monkeypatch.context() as patched:
+            if detect:
+                patched.setattr(tool, 'detect', detect)
+            tool.main()
+
+    return run
+
+
+def test_ctrl_c_leaves_the_file_of_an_earlier_run(tool, detecting, tmp_path, capsys):
+    detecting()
+    path = tmp_path / 'out/detections.json'
+    before = path.read_text()
+    real, calls = tool.detect, []
+
+    def stop_at_the_third(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with pytest.raises(SystemExit) as stop:
+        detecting(stop_at_the_third)
+    assert stop.value.code == 130
+    assert path.read_text() == before
+    partial = json.loads((tmp_path / 'out/detections_partial.json').read_text())
+    assert [image['file_name'] for image in partial['images']] == ['a.jpg', 'a.png']
+    assert 'detections_partial.json has 2 of 3 images' in capsys.readouterr().err
+    detecting()
+    assert path.read_text() == before
+    assert not [name for name in os.listdir(tmp_path / 'out') if 'part' in name]
+
+
+def test_what_limits_leave_out_is_said_of_each_image(detecting, capsys):
+    detecting(None, '--score-thr', '0.0', '--cfg-options', 'tta_model.tta_cfg.max_per_img=3')
+    said = [line for line in capsys.readouterr().err.splitlines() if 'left out by max_per_img=3' in line]
+    assert len(said) == 3
+    assert 'more detections that would be drawn' in said[0] and 'set tta_model.tta_cfg.max_per_img=' in said[0]
+
+
+def test_a_config_that_does_not_fit_is_refused(detecting):
+    with pytest.raises(SystemExit, match='error: the checkpoint does not fit the config'):
+        detecting(None, '--cfg-options', 'model.backbone.depth=34')
+
+
+def test_a_launcher_that_did_not_start_it_is_refused(detecting):
+    with pytest.raises(SystemExit, match='error: --launcher pytorch is for processes that torchrun has started'):
+        detecting(None, '--launcher', 'pytorch')

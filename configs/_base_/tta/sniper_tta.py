@@ -9,9 +9,9 @@ tta_model = dict(
         ranges=[(None, 90), (32, 180), (75, None)],
         flip=False,
         nms=dict(type='soft_nms'),  # Gaussian, sigma 0.55
-        # An RPN's proposals are all to be kept: 0.0 and -1.
+        # An RPN's proposals are all to be kept: 0.0 and -1. None: 200, in tiles 200 per tile.
         score_thr=0.001,
-        max_per_img=200,
+        max_per_img=None,
         # Usually left alone: larger canvases are cut into overlapping tiles; network pixels of a forward pass.
         max_canvas=2048,
         batch_pixels=2048 * 2048,
