@@ -1,9 +1,10 @@
 """Draw what a config trains on: each image with its chips, and each chip as the network sees it.
 
-    python tools/browse_chips.py CONFIG [--recipe DIR | --proposals FILE] [--out-dir DIR] [--images 8] [--epoch 0]
-        [--cfg-options ...]
+    python tools/browse_chips.py CONFIG [--recipe DIR | --proposals FILE] [--out-dir DIR] [--images 8] [--max-chips 24]
+        [--epoch 0] [--cfg-options ...]
 
-Writes per image NAME.png, one panel per scale with that scale's chips, and NAME_chips.png, the network's inputs.
+Writes per image NAME.png, one panel per scale with that scale's chips, and NAME_chips.png, the network's inputs: at
+most --max-chips of them, spread over all; the title says how many there are.
 Boxes: green = valid (teaches every head), orange = invalid (wrong size for the scale, or cut), grey = ignored region.
 Chips: bright windows, framed in the scale's colour: solid = positive, dashed = negative, dotted = random.
 
@@ -47,8 +48,9 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument('--recipe', type=Path, help='work directory of tools/train_sniper.py')
     source.add_argument('--proposals', type=Path, help='what DumpProposals wrote; a pickle, so read only your own')
-    parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/chips'), help='where the PNGs go')
+    parser.add_argument('--out-dir', type=Path, help='where the PNGs go; default work_dirs/chips/<config name>')
     parser.add_argument('--images', type=int, default=8, help='how many images, spread over the data set')
+    parser.add_argument('--max-chips', type=int, default=24, help='network inputs per picture, spread over all')
     parser.add_argument('--epoch', type=int, default=0, help='epoch of the plan')
     parser.add_argument('--seed', type=int, help="seed of the plan; default: the config's randomness.seed, or 0")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
@@ -66,8 +68,9 @@ def main() -> None:
     propose = recipe_rpn(args.recipe) if args.recipe else dumped
     seed = args.seed if args.seed is not None else (cfg.get('randomness') or {}).get('seed') or 0
     plan = dataset.plan(args.epoch, seed)
-    args.out_dir.mkdir(parents=True, exist_ok=True)
-    chosen = np.unique(np.linspace(0, len(dataset.table) - 1, min(args.images, len(dataset.table))).astype(int))
+    out_dir = args.out_dir or Path('work_dirs/chips') / Path(args.config).stem
+    out_dir.mkdir(parents=True, exist_ok=True)
+    chosen = spread(len(dataset.table), args.images)
     written = 0
     for idx in tqdm(chosen, desc='drawing chips', unit='image'):
         info = dataset.dataset.get_data_info(int(idx))
@@ -79,16 +82,25 @@ def main() -> None:
         except ValueError as error:
             raise SystemExit(f'error: {info["img_path"]}: {error}') from error
         if keys:
-            pictures[f'{name}_chips.png'] = draw_chips(samples, keys)
+            shown = [keys[n] for n in spread(len(keys), args.max_chips)]
+            picture = draw_chips(samples, shown)
+            if len(shown) < len(keys):
+                picture = titled(picture, f'{len(shown)} of {len(keys)} chips; --max-chips shows more', VALID)
+            pictures[f'{name}_chips.png'] = picture
         for file_name, picture in pictures.items():
-            cv2.imwrite(str(args.out_dir / file_name), picture)
+            cv2.imwrite(str(out_dir / file_name), picture)
         written += len(pictures)
-    print(f'{written} pictures in {args.out_dir}')
+    print(f'{written} pictures in {out_dir}')
     if dumped:
         dumped.check_found(len(chosen))
     if dumped and dumped.missing:
         n, names = len(dumped.missing), ', '.join(dumped.missing)
         print(f'warning: {args.proposals} has no proposals for {n} of these {len(chosen)} images: {names}')
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """Up to `most` of n numbers from 0, at equal distances."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))
 
 
 def use_negatives(cfg: Config, recipe: Path | None) -> None:

@@ -21,6 +21,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 from mmsniper.chips import ChipKind
+from mmsniper.hooks.checkpoints import last_checkpoint
 
 TOOLS = Path(__file__).resolve().parent
 CONFIG = TOOLS.parent / 'configs' / 'demo' / 'sniper_tiny_neg_shapes.py'
@@ -61,7 +62,7 @@ def main() -> None:
     )
     chips = args.work_dir / 'chips'
     stage('draw chips', 'browse_chips.py', CONFIG, '--recipe', args.work_dir, '--out-dir', chips, *passed_on)
-    trained = [CONFIG, (args.work_dir / 'last_checkpoint').read_text().strip()]
+    trained = [CONFIG, last_checkpoint(args.work_dir)]
     stage('test at several scales', 'test.py', *trained, '--tta', '--work-dir', args.work_dir / 'tta', *passed_on)
     some, found = args.work_dir / 'images', args.work_dir / 'detections'
     some.mkdir(exist_ok=True)

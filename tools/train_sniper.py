@@ -20,7 +20,9 @@ from pathlib import Path
 from chip_config import chip_dataset_cfg
 from mmengine.config import Config, ConfigDict, DictAction
 
+from mmsniper.chips.files import replacing
 from mmsniper.chips.planner import check_min_proposals
+from mmsniper.hooks.checkpoints import last_checkpoint
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
@@ -82,6 +84,9 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     mine = copy.deepcopy(rpn)
     mine.tta_model.tta_cfg.scales = chips.planner.scales
     leaves = leaf_datasets(copy.deepcopy(chips.dataset))
+    if chips.get('on_bad_image') == 'skip':
+        loader = next(step for step in mine.tta_pipeline if step.type == 'LoadImageFromFile')
+        loader.type = 'mmsniper.LoadImageOrBlank'
     for leaf in leaves:
         leaf.update(test_mode=True, pipeline=mine.tta_pipeline)
     joined = dict(type='ConcatDataset', datasets=leaves, ignore_keys=ignored_keys(chips.dataset))
@@ -147,7 +152,9 @@ class Recipe:
         config, _ = self._begin(title, name, cfg, output)
         if config is None:
             return
-        checkpoint = (trained / 'last_checkpoint').read_text().strip()
+        checkpoint = last_checkpoint(trained)
+        if checkpoint is None:
+            raise SystemExit(f'{trained} has no whole checkpoint to go on with; remove stages.json to train again')
         self._run(
             name, 'test.py', config, checkpoint, '--work-dir', self.work_dir / ('test' if name == 'test' else name)
         )
@@ -180,9 +187,8 @@ class Recipe:
 
     def _note(self, name: str, **facts: object) -> None:
         self.stages.setdefault(name, {}).update(facts)
-        unfinished = self.path.with_suffix('.tmp')
-        unfinished.write_text(json.dumps(self.stages, indent=2) + '\n')
-        unfinished.replace(self.path)
+        with replacing(self.path) as file:
+            file.write(json.dumps(self.stages, indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -108,6 +108,29 @@ def test_titles_count_each_kind(tool, monkeypatch, draw):
     ]
 
 
+def test_a_picture_has_only_so_many_chips_and_says_of_how_many(run, tool, monkeypatch):
+    titles, titled = [], tool.titled
+    monkeypatch.setattr(tool, 'titled', lambda image, title, bgr: titles.append(title) or titled(image, title, bgr))
+    run('--max-chips', '3', empty_chips=7)
+    assert [title for title in titles if ' of ' in title] == ['3 of 7 chips; --max-chips shows more']
+    assert sum('zoom' in title for title in titles) == 1 + 3
+
+
+def test_each_config_has_a_folder_of_its_own(tool, data, planner_cfg, pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('one', 'two'):
+        dataset = dict(type='mmsniper.ChipDataset', dataset=data, planner=planner_cfg, pipeline=pipeline)
+        (tmp_path / f'{name}.py').write_text(f'train_dataloader = dict(dataset={dataset!r})\n')
+        monkeypatch.setattr(sys, 'argv', ['browse_chips.py', f'{name}.py', '--images', '1'])
+        tool.main()
+        assert (tmp_path / f'work_dirs/chips/{name}/00000_0.png').exists()
+
+
+@pytest.mark.parametrize(('n', 'most', 'expected'), [(0, 3, []), (1, 3, [0]), (3, 3, [0, 1, 2]), (9, 3, [0, 4, 8])])
+def test_what_is_shown_is_spread_over_all(tool, n, most, expected):
+    assert tool.spread(n, most).tolist() == expected
+
+
 def test_only_what_is_written_counts(run, capsys):
     assert run(empty_chips=0) == ['00000_0.png', '00000_0_chips.png', '00001_1.png']
     assert '3 pictures in' in capsys.readouterr().out

@@ -114,6 +114,17 @@ def test_a_config_without_negatives_is_refused(config):
     assert 'the recipe needs rpn_config' in refused.stderr
 
 
+def test_mining_passes_over_images_that_training_skips(config, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    from train_sniper import stage_configs
+
+    cfg = Config.fromfile(config)
+    for on_bad_image, kind in (('raise', 'LoadImageFromFile'), ('skip', 'mmsniper.LoadImageOrBlank')):
+        cfg.train_dataloader.dataset.on_bad_image = on_bad_image
+        mine = stage_configs(cfg, tmp_path / 'pool.npz')[1]
+        assert mine.test_dataloader.dataset.pipeline[0].type == kind
+
+
 def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path):
     """PASCAL VOC's two years, which differ in their meta information."""
     monkeypatch.syspath_prepend(ROOT / 'tools')
