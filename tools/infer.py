@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument('--score-thr', type=float, default=0.3, help='least score of what is drawn; default 0.3')
     parser.add_argument('--device', help='such as cpu or cuda:0; default: a GPU if there is one')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)  # some launchers say it
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
 

@@ -71,8 +71,8 @@ class MultiScaleChipTTA(BaseTTAModel):
             - flip: show each view mirrored, too.
             - nms: how views are merged, see :func:`~mmsniper.models.merging.merge`; default Gaussian soft-NMS, sigma
               0.55. None = not at all.
-            - score_thr (1e-3), max_per_img: what is kept. Without a number 200 detections, for an image in tiles 200 per
-              tile; -1 = all. An RPN's defaults are 0.0 and -1. What is left out with a score that would be drawn
+            - score_thr (1e-3), max_per_img: what is kept. None = 200 detections, of an image in tiles 200 per tile;
+              -1 = all. An RPN's defaults are 0.0 and -1. What is left out with a score that would be drawn
               is counted in the metainfo (``n_left_out``; ``n_full_views`` counts views with as many detections as the
               detector's own ``max_per_img``), and said once.
             - max_canvas (2048): longest side of a view in network pixels, see
