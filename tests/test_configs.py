@@ -57,6 +57,17 @@ def test_the_recipe_is_the_papers(sniper):
     assert rcnn.sampler == dict(type='mmsniper.ValidRangeSampler', num=300)
 
 
+def test_every_training_config_resumes_exactly_and_checks_its_data(configs):
+    for path in configs.rglob('*.py'):
+        if '_base_' not in path.parts and 'convnext' not in path.stem:  # needs mmpretrain
+            cfg = Config.fromfile(path)
+            assert cfg.default_hooks.exact_resume.type == 'mmsniper.ExactResumeHook', path
+            assert cfg.default_hooks.data_check.type == 'mmsniper.DataCheckHook', path
+            for loader in (cfg.val_dataloader, cfg.test_dataloader):
+                # mmdet's would number labels by the file without a word.
+                assert loader is None or loader.dataset.type != 'CocoDataset', path
+
+
 @pytest.mark.parametrize('name', ['faster-rcnn_r50_fpn_coco', 'faster-rcnn_r50_fpn_neg_coco', 'rpn_r50_fpn_2e_coco'])
 def test_full_models_build_with_their_views(configs, name):
     check_views(Config.fromfile(configs / f'sniper/sniper_{name}.py'), [(2000, 1400), (1280, 800), (512, 480)])

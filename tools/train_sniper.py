@@ -89,6 +89,8 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
         loader.type = 'mmsniper.LoadImageOrBlank'
     for leaf in leaves:
         leaf.update(test_mode=True, pipeline=mine.tta_pipeline)
+        if leaf.type.split('.')[-1] in ('CocoDataset', 'CheckedCocoDataset'):  # as it is trained on
+            leaf.update(type='mmsniper.CheckedCocoDataset', evaluated=False)
     joined = dict(type='ConcatDataset', datasets=leaves, ignore_keys=ignored_keys(chips.dataset))
     mine.test_dataloader.dataset = leaves[0] if len(leaves) == 1 else joined
     mine.test_evaluator.update(planner=chips.planner, out_file=str(negatives))

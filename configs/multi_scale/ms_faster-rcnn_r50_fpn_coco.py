@@ -19,5 +19,7 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))
+test_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))
 # --tta: one scale, as mmdet tests it. To add scales, set scales here; it is trained on all sizes, so no ranges.
 tta_model = dict(tta_cfg=dict(scales=[(1333, 800)], ranges=None))

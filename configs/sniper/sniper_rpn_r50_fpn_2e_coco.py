@@ -14,9 +14,9 @@ train_cfg = dict(max_epochs=2, val_begin=1000)
 param_scheduler = [dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=1000)]
 
 chips = _base_.train_dataloader.dataset
-test_dataloader = dict(
-    num_workers=8, dataset=dict(_delete_=True, **chips.dataset, test_mode=True, pipeline=_base_.test_pipeline)
-)
+# Its annotations are there to be mined, not to be evaluated.
+mined = dict(chips.dataset, type='mmsniper.CheckedCocoDataset', evaluated=False, test_mode=True)
+test_dataloader = dict(num_workers=8, dataset=dict(mined, _delete_=True, pipeline=_base_.test_pipeline))
 # More than 25 proposals at the finest scale, more than 10 elsewhere.
 test_evaluator = dict(
     _delete_=True,

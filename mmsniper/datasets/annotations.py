@@ -24,10 +24,20 @@ class CheckedCocoDataset(CocoDataset):
 
     For validation and test; :class:`~mmsniper.datasets.ChipDataset` checks whatever it wraps. The file is read once.
 
+    Args:
+        *args: As for ``CocoDataset``.
+        evaluated: COCO's evaluation reads the file, too, so ``area`` and ``iscrowd`` must be there; else they are added
+            where they are missing. Default: if ``test_mode``.
+        **kwargs: As for ``CocoDataset``.
+
     Raises:
         ValueError: If ``metainfo``'s classes are not those of the file, in its order, or a record is malformed; names
             the file, every such record, and what to do.
     """
+
+    def __init__(self, *args: Any, evaluated: bool | None = None, **kwargs: Any) -> None:
+        self.evaluated = evaluated
+        super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Check the file, then load it as mmdet does."""
@@ -73,7 +83,8 @@ class CheckedApi:
                 f'{name}: data_prefix={self.dataset.data_prefix} does not say where the images are; write '
                 "data_prefix=dict(img='images/'), relative to data_root"
             )
-        file = CocoFile(path, name, self.with_masks, self.dataset.test_mode)
+        evaluated = getattr(self.dataset, 'evaluated', None)
+        file = CocoFile(path, name, self.with_masks, self.dataset.test_mode if evaluated is None else evaluated)
         # Others than these two may number labels in another way, as Objects365's does.
         by_order = type(self.dataset).load_data_list in (CocoDataset.load_data_list, CheckedCocoDataset.load_data_list)
         file.check(self.dataset.metainfo['classes'] if by_order else None)

@@ -182,6 +182,8 @@ def test_what_the_box_tells_is_added_for_training_and_said(spoilt, planner_cfg, 
         assert sum(part in message for message in messages()) == 1
     with pytest.raises(ValueError, match=r"have no area, which COCO's evaluation needs .*: write .area.: 400"):
         CheckedCocoDataset(**{key: value for key, value in cfg.items() if key != 'type'}, test_mode=True)
+    mined = DATASETS.build(dict(cfg, type='mmsniper.CheckedCocoDataset', test_mode=True, evaluated=False))
+    assert len(mined) == 2
 
 
 def test_polygons_that_mmdet_drops_are_counted(spoilt, planner_cfg, pipeline, messages):

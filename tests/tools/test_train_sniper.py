@@ -123,6 +123,9 @@ def test_mining_passes_over_images_that_training_skips(config, monkeypatch, tmp_
         cfg.train_dataloader.dataset.on_bad_image = on_bad_image
         mine = stage_configs(cfg, tmp_path / 'pool.npz')[1]
         assert mine.test_dataloader.dataset.pipeline[0].type == kind
+        # What training adds to annotations where it is missing, mining adds, too.
+        assert mine.test_dataloader.dataset.type == 'mmsniper.CheckedCocoDataset'
+        assert not mine.test_dataloader.dataset.evaluated
 
 
 def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path):

@@ -24,7 +24,7 @@ class CheckedLoad:
 
     def __call__(self, results: dict) -> dict | None:
         """Load the image of ``img_path``."""
-        return load_checked(self.load, results, results['img_path'])
+        return load_checked(self.load, results, results.get('img_path', 'an image'))
 
     def __repr__(self) -> str:
         return repr(self.load)
