@@ -7,15 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
+import cv2
+from mmcv.transforms import LoadImageFromFile
 
 
 class UnreadableImageError(ValueError):
-    """A file that should be an image and is none, or one that would be read wrong; names the file and the remedy."""
+    """A file that should be an image and is none; names it and the remedy."""
 
 
 class MissingImageError(UnreadableImageError, FileNotFoundError):
     """A file that is not there."""
+
+
+class DeepImageError(ValueError):
+    """A file of more bits per channel than its loader keeps; names it and the remedy."""
 
 
 def why_unreadable(path: str | Path, error: Exception) -> str:
@@ -35,42 +40,47 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     return str(error).strip() or type(error).__name__
 
 
-def load_checked(load: Callable[[Any], dict | None], inputs: Any, path: str | Path) -> dict | None:
+def load_checked(loader: Callable[[Any], dict | None], inputs: Any, path: str | Path) -> dict | None:
     """Run a transform that loads an image.
 
     Args:
-        load: Such as mmcv's ``LoadImageFromFile``.
+        loader: Such as mmcv's ``LoadImageFromFile``, or mmdet's ``InferencerLoader`` around one.
         inputs: What it is called with.
         path: The file that it reads.
 
     Raises:
-        UnreadableImageError: If it cannot read the file, or would read 16 bits as 8.
+        UnreadableImageError: If the file cannot be read.
+        DeepImageError: If the loader would read 16 bits as 8.
     """
     try:
-        results = load(inputs)
-    except Exception as error:
+        results = loader(inputs)
+    except (OSError, AssertionError, AttributeError, cv2.error) as error:
         kind = MissingImageError if isinstance(error, FileNotFoundError) else UnreadableImageError
         raise kind(
             f'{path}: cannot be read as an image: {why_unreadable(path, error)}; restore it, or remove it and its '
             'annotations'
         ) from error
-    if results is not None and results['img'].dtype == np.uint8:
-        check_depth(path)
+    check_depth(loader, path)
     return results
 
 
-def check_depth(path: str | Path) -> None:
-    """Refuse a PNG or TIFF of more than 8 bits per channel, of which OpenCV keeps the upper 8: 12-bit data turn black.
+def check_depth(loader: Callable, path: str | Path) -> None:
+    """Refuse a PNG or TIFF of more than 8 bits per channel where its loader keeps the upper 8: 12-bit data turn black.
 
     Args:
+        loader: As for :func:`load_checked`. Of others than mmcv's own nothing is known, and nothing said.
         path: The file; what is no file on this machine, or no PNG or TIFF, is not looked at.
 
     Raises:
-        UnreadableImageError: If it has more.
+        DeepImageError: If it has more.
     """
+    loader = getattr(loader, 'from_file', loader)
+    narrows = type(loader) is LoadImageFromFile and loader.color_type != 'unchanged'
+    if not narrows or loader.imdecode_backend == 'tifffile':
+        return
     bits = bits_per_channel(path)
     if bits > 8:
-        raise UnreadableImageError(
+        raise DeepImageError(
             f'{path}: has {bits} bits per channel, of which the loader would keep the upper 8; convert it by the range '
             "that its values have, or load it as it is: write dict(type='LoadImageFromFile', color_type='unchanged'), "
             "dict(type='mmsniper.To8Bit', max_value=4095) for values up to 4095, in every pipeline"

@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmsniper.image_files import bits_per_channel, check_depth, why_unreadable
+from mmsniper.image_files import DeepImageError, bits_per_channel, check_depth, why_unreadable
 
 DEPTHS = {
     '8 bit grey PNG': ('a.png', np.zeros((4, 5), np.uint8), 8),
@@ -38,7 +39,7 @@ def test_other_byte_order_palettes_and_single_bits(tmp_path):
     Image.new('1', (4, 5)).save(tmp_path / 'single.png')
     Image.new('1', (4, 5)).save(tmp_path / 'single.tif')
     for name in ('palette.png', 'single.png', 'single.tif'):
-        check_depth(tmp_path / name)
+        check_depth(LoadImageFromFile(), tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,32 @@ def test_what_is_cut_off_is_left_to_the_decoder(tmp_path, content):
 
 
 def test_what_is_no_file_here_is_not_looked_at():
-    check_depth('https://example.org/a.png')
+    check_depth(LoadImageFromFile(), 'https://example.org/a.png')
+
+
+class MyLoader(LoadImageFromFile):
+    """Somebody's own, who knows what it does."""
+
+
+LOADERS = {
+    'usual': (LoadImageFromFile(), False),
+    'cast afterwards': (LoadImageFromFile(to_float32=True), False),
+    'in grey': (LoadImageFromFile(color_type='grayscale'), False),
+    'as it is': (LoadImageFromFile(color_type='unchanged'), True),
+    'by tifffile': (LoadImageFromFile(imdecode_backend='tifffile'), True),
+    'own': (MyLoader(), True),
+}
+
+
+@pytest.mark.parametrize('name', LOADERS)
+def test_it_is_the_loader_that_narrows(tmp_path, name):
+    loader, keeps = LOADERS[name]
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((4, 5), np.uint16))
+    if keeps:
+        check_depth(loader, tmp_path / 'a.png')
+    else:
+        with pytest.raises(DeepImageError, match=r'a\.png: has 16 bits'):
+            check_depth(loader, tmp_path / 'a.png')
 
 
 def test_reasons_are_words(tmp_path):

@@ -26,8 +26,8 @@ class Parts:
         self.done = [folder / f'detections.part{n}' for n in range(world_size)]
         self.unfinished = [path.with_suffix(f'{path.suffix}.tmp') for path in self.done]
         self.rank = rank
-        for path in self.done[rank], self.unfinished[rank]:
-            path.unlink(missing_ok=True)
+        self.done[rank].unlink(missing_ok=True)
+        self.unfinished[rank].write_text('')
 
     def __enter__(self) -> 'Parts':
         self.file = self.unfinished[self.rank].open('w')
@@ -37,6 +37,15 @@ class Parts:
         self.file.close()
         if kind is None:
             self.unfinished[self.rank].replace(self.done[self.rank])
+
+    def check(self) -> None:
+        """Whether all processes write to one folder, once all have made theirs.
+
+        Raises:
+            OSError: If not.
+        """
+        if missing := [path for path in self.unfinished if not path.exists()]:
+            raise OSError(f'{missing[0]} does not exist: --out must be one folder for all processes')
 
     def wait(self) -> None:
         """Until all processes are done; whoever started them ends this one if another fails."""

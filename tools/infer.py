@@ -56,6 +56,7 @@ def main() -> None:
     parts = Parts(args.out, rank, world_size)
     # From here on each process is on its own: mmengine draws in the first of a group only.
     leave(args.launcher)
+    parts.check()
     if others and rank == 0:
         print(f'{others} files in {args.images} are no images by their names; left out')
 

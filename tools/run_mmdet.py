@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import mmdet
-import torch
 
 import mmsniper.registry  # noqa: F401  makes torch read mmengine's checkpoints, whatever the config names
-from mmsniper.apis.launch import CPU_MODEL, join
+from mmsniper.apis.launch import CPU_MODEL, has_devices, join
 
 
 def run(script: str) -> None:
@@ -26,7 +25,7 @@ def run(script: str) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--launcher', default='none')
     launcher = parser.parse_known_args()[0].launcher
-    if launcher != 'none' and not torch.cuda.is_available():
+    if launcher != 'none' and not has_devices():
         join(launcher)
         options = [f'model_wrapper_cfg.{key}={value}' for key, value in CPU_MODEL.items()]
         if '--cfg-options' not in sys.argv:

@@ -85,8 +85,12 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     mine.tta_model.tta_cfg.scales = chips.planner.scales
     leaves = leaf_datasets(copy.deepcopy(chips.dataset))
     if chips.get('on_bad_image') == 'skip':
-        loader = next(step for step in mine.tta_pipeline if step.type == 'LoadImageFromFile')
-        loader.type = 'mmsniper.LoadImageOrBlank'
+        loaders = [step for step in mine.tta_pipeline if str(step.type).split('.')[-1] == 'LoadImageFromFile']
+        if not loaders:
+            raise SystemExit(
+                f"{cfg.rpn_config}: on_bad_image='skip' needs a LoadImageFromFile in tta_pipeline: mining skips, too"
+            )
+        loaders[0].type = 'mmsniper.LoadImageOrBlank'
     for leaf in leaves:
         leaf.update(test_mode=True, pipeline=mine.tta_pipeline)
         if leaf.type.split('.')[-1] in ('CocoDataset', 'CheckedCocoDataset'):  # as it is trained on
@@ -154,9 +158,10 @@ class Recipe:
         config, _ = self._begin(title, name, cfg, output)
         if config is None:
             return
-        checkpoint = last_checkpoint(trained)
-        if checkpoint is None:
-            raise SystemExit(f'{trained} has no whole checkpoint to go on with; remove stages.json to train again')
+        try:
+            checkpoint = last_checkpoint(trained)
+        except ValueError as error:
+            raise SystemExit(f'error: {error}') from error
         self._run(
             name, 'test.py', config, checkpoint, '--work-dir', self.work_dir / ('test' if name == 'test' else name)
         )

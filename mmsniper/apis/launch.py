@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 
-import torch
 import torch.distributed
+from mmengine.device import get_device
 from mmengine.dist import barrier, get_dist_info, init_dist, is_distributed
 
-# Without GPUs mmengine's wrapper must not be given the number of one.
-CPU_MODEL = dict(type='MMDistributedDataParallel', device_ids=None)
+# Without GPUs mmengine's wrapper must not be given the number of one; for the rest as mmengine wraps a model, but that
+# parameters without gradients are no error.
+CPU_MODEL = dict(
+    type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=True
+)
+
+
+def has_devices() -> bool:
+    """Whether each process can have a GPU, or another device that mmengine's launchers know."""
+    return get_device() not in ('cpu', 'mps')
 
 
 def join(launcher: str) -> tuple[int, int]:
@@ -33,7 +41,7 @@ def join(launcher: str) -> tuple[int, int]:
             '--launcher pytorch is for processes that torchrun has started, and this one was not: torchrun '
             '--nproc_per_node=2 tools/NAME.py ... --launcher pytorch'
         )
-    if torch.cuda.is_available():
+    if has_devices():
         init_dist(launcher)
     elif launcher == 'pytorch':
         torch.distributed.init_process_group('gloo')

@@ -44,7 +44,8 @@ class CheckedLoader:
             inputs: A path or URL, an array (H, W, 3) uint8 in BGR order, or a dict with ``img_path`` or ``img``.
 
         Raises:
-            UnreadableImageError: If the file is no image, or one of 16 bits that would be read as 8.
+            UnreadableImageError: If the file is no image.
+            DeepImageError: If it has 16 bits per channel that would be read as 8.
             ValueError: If the array is of another kind.
         """
         image = inputs.get('img', inputs.get('img_path')) if isinstance(inputs, dict) else inputs

@@ -42,5 +42,5 @@ def check_weights(model: nn.Module, checkpoint: dict) -> None:
 
 
 def _counts(name: str) -> bool:
-    """Batch norm's counter of batches changes nothing in a test, and old checkpoints have none."""
-    return not name.endswith('num_batches_tracked')
+    """Batch norm's counter changes nothing in a test, and old checkpoints have none; mmdet 2 kept averages beside."""
+    return not name.endswith('num_batches_tracked') and not name.startswith('ema_')

@@ -7,9 +7,10 @@ from logging import WARNING
 from typing import Any
 
 import numpy as np
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import CocoDataset, ConcatDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS as MMDET_DATASETS
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
@@ -53,26 +54,30 @@ class CheckedApi:
         with_masks: Its objects need masks.
 
     Attributes:
-        n_images: How many images the file lists; None before it is read.
+        file: The file; None before it is read.
     """
 
     def __init__(self, dataset: CocoDataset, with_masks: bool) -> None:
         self.dataset = dataset
         self.with_masks = with_masks
         self.api = dataset.COCOAPI
-        self.n_images: int | None = None
+        self.file: CocoFile | None = None
 
     def __call__(self, path: str) -> COCO:
         """Read and check a file; mmdet's index of it."""
-        file = self.check(path)
+        content = self.check(path)
         coco = self.api()
-        coco.dataset = file.content
+        coco.dataset = content
         coco.createIndex()
         coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
         return coco
 
-    def check(self, path: str) -> CocoFile:
-        """Read and check a file.
+    def check(self, path: str, completed: bool = True) -> dict:
+        """Read and check a file, and let go of its content.
+
+        Args:
+            path: Where it can be read.
+            completed: What is missing is added, and said; or someone else reads the file as it is.
 
         Raises:
             ValueError: See :class:`CheckedCocoDataset`.
@@ -84,12 +89,13 @@ class CheckedApi:
                 "data_prefix=dict(img='images/'), relative to data_root"
             )
         evaluated = getattr(self.dataset, 'evaluated', None)
-        file = CocoFile(path, name, self.with_masks, self.dataset.test_mode if evaluated is None else evaluated)
-        # Others than these two may number labels in another way, as Objects365's does.
+        evaluated = self.dataset.test_mode if evaluated is None else evaluated
+        self.file = CocoFile(path, name, self.with_masks, evaluated, completed)
+        # Others than these two may number labels in another way: see report_left_out.
         by_order = type(self.dataset).load_data_list in (CocoDataset.load_data_list, CheckedCocoDataset.load_data_list)
-        file.check(self.dataset.metainfo['classes'] if by_order else None)
-        self.n_images = len(file.content['images'])
-        return file
+        self.file.check(self.dataset.metainfo['classes'] if by_order else None)
+        content, self.file.content, self.file.images = self.file.content, {}, {}
+        return content
 
 
 def build_checked(cfg: dict, with_masks: bool) -> Dataset:
@@ -102,19 +108,23 @@ def build_checked(cfg: dict, with_masks: bool) -> Dataset:
     Raises:
         ValueError: See :class:`CheckedCocoDataset`.
     """
+    dataset = MMDET_DATASETS.build(_lazy(cfg))
+    for leaf in _coco_datasets(dataset):
+        check_on_load(leaf, with_masks)
+    return dataset
+
+
+def _lazy(cfg: dict) -> dict:
+    """A config by which COCO data sets, and what mmdet has to wrap and join them, are built but do not read yet."""
     cfg = dict(cfg)
     if 'datasets' in cfg:
-        cfg['datasets'] = [
-            build_checked(inner, with_masks) if isinstance(inner, dict) else inner for inner in cfg['datasets']
-        ]
-    elif isinstance(cfg.get('dataset'), dict):
-        cfg['dataset'] = build_checked(cfg['dataset'], with_masks)
+        cfg['datasets'] = [_lazy(inner) if isinstance(inner, dict) else inner for inner in cfg['datasets']]
+    if isinstance(cfg.get('dataset'), dict):
+        cfg['dataset'] = _lazy(cfg['dataset'])
     kind = MMDET_DATASETS.get(cfg['type']) if isinstance(cfg.get('type'), str) else cfg.get('type')
-    if not isinstance(kind, type) or not issubclass(kind, CocoDataset):
-        return MMDET_DATASETS.build(cfg)
-    dataset = MMDET_DATASETS.build({**cfg, 'lazy_init': True})
-    check_on_load(dataset, with_masks)
-    return dataset
+    if isinstance(kind, type) and issubclass(kind, (CocoDataset, ConcatDataset, RepeatDataset, ClassBalancedDataset)):
+        cfg['lazy_init'] = True
+    return cfg
 
 
 def loads_masks(pipeline: Iterable[Any]) -> bool:
@@ -141,11 +151,20 @@ def report_left_out(dataset: Dataset, with_masks: bool) -> None:
     """
     for leaf in _coco_datasets(dataset):
         api = check_on_load(leaf, with_masks)
-        if api.n_images is None:  # built by someone else, or one that reads its file by other means, as LVIS's does
+        if api.file is None:  # built by someone else, or one that reads its file by other means, as LVIS's does
             with get_local_path(leaf.ann_file, backend_args=leaf.backend_args) as path:
-                api.check(path)
-        if api.n_images > len(leaf):
-            text = f'{leaf.ann_file}: {api.n_images - len(leaf)} images left out by filter_cfg or indices'
+                api.check(path, completed=False)
+        classes, names = leaf.metainfo['classes'], api.file.category_names
+        shifted = [
+            f'{names[id]!r} as {classes[label]!r}'
+            for id, label in getattr(leaf, 'cat2label', {}).items()
+            if id in names and label < len(classes) and names[id] != classes[label]
+        ]
+        if shifted:
+            text = f'{leaf.ann_file}: {type(leaf).__name__} teaches {", ".join(shifted[:5])}'
+            print_log(text + (', ...' if len(shifted) > 5 else ''), 'current', WARNING)
+        if api.file.n_images > len(leaf):
+            text = f'{leaf.ann_file}: {api.file.n_images - len(leaf)} images left out by filter_cfg or indices'
             print_log(text, 'current', WARNING)
 
 

@@ -47,7 +47,8 @@ class ChipDataset(Dataset):
         negatives: Where negative chips come from: ``ann_file``, what :class:`~mmsniper.mining.NegativeChipMiner` wrote,
             and ``per_image`` (2), how many are drawn at random per image and epoch. None = no negative chips.
         on_bad_image: 'raise', or 'skip' files that cannot be read: other chips, drawn by the chip's seed, take the
-            place of theirs, and :class:`~mmsniper.hooks.DataCheckHook` names them after each epoch.
+            place of theirs. Each is named when it is found, and all by :class:`~mmsniper.hooks.DataCheckHook` after
+            each epoch.
 
     Raises:
         TypeError: If ``dataset`` gives no annotations per image, or ``negatives`` has other settings.
@@ -145,11 +146,12 @@ class ChipDataset(Dataset):
             except UnreadableImageError as error:
                 if self.on_bad_image == 'raise':
                     raise RuntimeError(f'{error} (chip {key.bbox} of scale {key.scale_idx})') from error
+                if not self._bad[key.image_idx]:
+                    print_log(f'Skipped: {error}', 'current', WARNING)
                 self._bad[key.image_idx] = 1
+                last = error
             key = self.draw_key(rng)
-        raise RuntimeError(
-            f'{MOST_SKIPPED} images in a row cannot be read, the last is number {key.image_idx}: is data_prefix right?'
-        )
+        raise RuntimeError(f'{MOST_SKIPPED} images in a row: {last}; is data_prefix right?') from last
 
     def _cut(self, key: ChipKey) -> dict:
         """The chip of a key, through the pipeline."""

@@ -27,21 +27,29 @@ class CocoFile:
         name: What messages call it.
         with_masks: Objects need a segmentation.
         evaluated: COCO's evaluation reads the file, too, and wants ``area`` and ``iscrowd``, which are otherwise added.
+        completed: What is added is used, and therefore said.
 
     Attributes:
         content: The file, with what was added.
+        category_names: Names by id, once it is checked.
+        n_images: Images that it lists.
 
     Raises:
         ValueError: If it is no COCO file.
     """
 
-    def __init__(self, path: str, name: str, with_masks: bool = False, evaluated: bool = False) -> None:
+    def __init__(
+        self, path: str, name: str, with_masks: bool = False, evaluated: bool = False, completed: bool = True
+    ) -> None:
         self.name = name
         self.with_masks = with_masks
         self.evaluated = evaluated
+        self.completed = completed
+        self.category_names: dict[int | str, str] = {}
         self.faults: dict[tuple[str, str, str], list[str]] = {}
         self.notes: dict[str, list[Any]] = {}
         self.content = self._read(path)
+        self.n_images = len(self.content['images'])
 
     def check(self, classes: Sequence[str] | None) -> None:
         """Look at every record; say once what is added or left out.
@@ -62,6 +70,7 @@ class CocoFile:
         self._check_twice('categories', 'id', 'give each category an id of its own')
         self._check_twice('categories', 'name', 'join them into one, or name them apart')
         self._refuse()
+        self.category_names = {category['id']: category['name'] for category in self.content['categories']}
         if classes is not None:
             self._check_classes(classes)
         self._note_repeated_files()
@@ -146,16 +155,15 @@ class CocoFile:
             )
 
     def _check_annotations(self, classes: Sequence[str] | None) -> None:
-        category_names = {category['id']: category['name'] for category in self.content['categories']}
-        used = {id for id, name in category_names.items() if classes is None or name in classes}
+        used = {id for id, name in self.category_names.items() if classes is None or name in classes}
         seen = set()
         for n, annotation in enumerate(self.content['annotations']):
             fault = annotation_fault(annotation)
             image_id = annotation.get('image_id') if isinstance(annotation, dict) else None
             image = self.images.get(image_id) if is_id(image_id) else None
             if fault is None:
-                fault = self._links_fault(annotation, image, category_names, seen)
-            if fault is None and image is not None:
+                fault = self._links_fault(annotation, seen)
+            if fault is None and image is not None and (self.with_masks or self.evaluated):
                 fault = segmentation_fault(annotation.get('segmentation'), image['width'], image['height'])
             if fault is None:
                 fault = self._complete(annotation)
@@ -169,17 +177,17 @@ class CocoFile:
             elif image is None:
                 self._note('{} annotations left out, their image is not in the file', annotation['id'])
 
-    def _links_fault(self, annotation: dict, image: dict | None, names: dict, seen: set) -> tuple[str, str] | None:
+    def _links_fault(self, annotation: dict, seen: set) -> tuple[str, str] | None:
         """Of ids: its own, which changes `seen`, and those of its image and category."""
         if annotation['id'] in seen:
             return 'have the id of another one', 'number annotations through, over all images'
         seen.add(annotation['id'])
-        for key, known in ('image_id', self.images), ('category_id', names):
+        for key, known in ('image_id', self.images), ('category_id', self.category_names):
             value = annotation[key]
             if value not in known and _other_type(value) in known:
                 other = 'text' if isinstance(value, str) else 'a number'
                 return f'have {other} as {key}, unlike the id that is meant', 'write both alike, without quotes'
-        if annotation['category_id'] not in names:
+        if annotation['category_id'] not in self.category_names:
             return "have a category_id that is none of the file's categories", 'add the category, or correct them'
         return None
 
@@ -187,11 +195,12 @@ class CocoFile:
         """Add what mmdet and COCO's evaluation want and the box tells, or refuse where the file itself is read."""
         width, height = annotation['bbox'][2:]
         for key, value, meaning in ('area', width * height, 'that of the box'), ('iscrowd', 0, 'no crowd'):
-            if key not in annotation:
+            if annotation.get(key) is None:
                 if self.evaluated:
                     return f"have no {key}, which COCO's evaluation needs", f'write "{key}": {value}'
                 annotation[key] = value
-                self._note(f'{{}} annotations without {key}: taken as {meaning}', annotation['id'])
+                if self.completed:
+                    self._note(f'{{}} annotations without {key}: taken as {meaning}', annotation['id'])
         return None
 
     def _mask_fault(self, annotation: dict) -> tuple[str, str] | None:

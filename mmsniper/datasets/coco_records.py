@@ -70,25 +70,25 @@ def annotation_fault(annotation: Any) -> Fault | None:
         return 'have a box that is not finite', 'correct or remove them'
     if max(map(abs, bbox)) > LARGEST_COORDINATE:
         return f'have a box with a number beyond {LARGEST_COORDINATE}', 'write pixels, or remove them'
-    area = annotation.get('area', 1)
-    if not is_number(area):
+    area = annotation.get('area')
+    if area is not None and not is_number(area):
         return 'have an area that is no number', 'write that of the object in pixels, without quotes'
     for key in ('iscrowd', 'ignore'):
-        value = annotation.get(key, 0)
-        if not isinstance(value, (bool, int, float)) or value not in (0, 1):
+        value = annotation.get(key)
+        if value is not None and (not isinstance(value, (bool, int, float)) or value not in (0, 1)):
             return f'have an {key} that is neither 0 nor 1', f'write "{key}": 0 or "{key}": 1, without quotes'
     return None
 
 
 def segmentation_fault(segmentation: Any, width: int, height: int) -> Fault | None:
-    """Of an annotation's ``segmentation`` in an image of a size; None and an empty list are no fault."""
+    """Of an annotation's ``segmentation`` in an image of a size; an empty one is none."""
+    if not segmentation:
+        return None
     if isinstance(segmentation, dict):
         return _rle_fault(segmentation, width, height)
-    if segmentation is None:
-        return None
     if not isinstance(segmentation, list):
         return 'have a segmentation that is neither polygons nor RLE', 'write [[x, y, x, y, ...], ...], or remove it'
-    if segmentation and type(segmentation[0]) in (int, float):
+    if type(segmentation[0]) in (int, float):
         return (
             'have one flat list of numbers as segmentation',
             'put it into a list, as COCO has it: [[x, y, x, y, ...]]',

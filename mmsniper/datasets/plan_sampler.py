@@ -75,7 +75,12 @@ class ChipPlanSampler(Sampler):
 
         Args:
             shown: How many, over all ranks.
+
+        Raises:
+            ValueError: If that is less than none.
         """
+        if shown < 0:
+            raise ValueError(f'shown is a number of chips, >= 0; got {shown}')
         self._skip = shown
 
     def __iter__(self) -> Iterator[ChipKey]:

@@ -23,12 +23,13 @@ Names = tuple[str, ...]
 class DataCheckHook(Hook):
     """Compares the class names of a config's data sets with each other, and with the checkpoint's in a test.
 
-    mmdet compares label numbers alone: with the same names in another order every figure is of another class. Images of
-    16 bits are refused in validation and test, as :class:`~mmsniper.datasets.ChipDataset` refuses them in training.
+    mmdet compares label numbers alone: with the same names in another order every figure is of another class. Of the
+    images of validation and test up to 100 are looked at, and refused if they are of 16 bits, as
+    :class:`~mmsniper.datasets.ChipDataset` refuses all of them in training.
 
     Raises:
-        ValueError: If training and validation have other classes, a test has the checkpoint's in another order, or
-            images are of 16 bits.
+        ValueError: If two have the same classes in another order, or another number of them; other names are warned of.
+        DeepImageError: If images are of 16 bits.
     """
 
     def __init__(self) -> None:
@@ -38,29 +39,21 @@ class DataCheckHook(Hook):
         """Compare training and validation; look at the depth of some images."""
         if runner.val_loop is not None:
             check_depths(runner.val_dataloader.dataset)
-        trained = _classes(runner.train_dataloader.dataset)
-        validated = _classes(runner.val_dataloader.dataset) if runner.val_loop is not None else None
-        if trained and validated and trained != validated:
-            raise ValueError(
-                f'train_dataloader has the classes {trained}, val_dataloader {validated}: labels are compared by '
-                'number, so write the same metainfo=dict(classes=...) in both data sets'
-            )
+        trained = _classes(getattr(runner.train_dataloader.dataset, 'metainfo', None))
+        validated = None
+        if runner.val_loop is not None:
+            validated = _classes(getattr(runner.val_dataloader.dataset, 'metainfo', None))
+        compare(trained, validated, 'train_dataloader has the classes {}, val_dataloader {}')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note what the checkpoint was trained on."""
-        meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
-        self.trained = _names(meta.get('classes', meta.get('CLASSES')))
+        self.trained = _classes((checkpoint.get('meta') or {}).get('dataset_meta'))
 
     def before_test(self, runner: Runner) -> None:
         """Compare the checkpoint and the test; look at the depth of some images."""
         check_depths(runner.test_dataloader.dataset)
-        tested = _classes(runner.test_dataloader.dataset)
-        if not self.trained or not tested or self.trained == tested:
-            return
-        text = f'The checkpoint was trained on the classes {self.trained}, test_dataloader has {tested}'
-        if sorted(self.trained) == sorted(tested):
-            raise ValueError(f'{text}: labels are compared by number, so write metainfo=dict(classes={self.trained})')
-        print_log(f'{text}: labels are compared by number; see that each stands for the same', 'current', WARNING)
+        tested = _classes(getattr(runner.test_dataloader.dataset, 'metainfo', None))
+        compare(self.trained, tested, 'The checkpoint was trained on the classes {}, test_dataloader has {}')
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Say which images were skipped, if the data set skips any."""
@@ -73,18 +66,35 @@ def check_depths(dataset: Any) -> None:
     """Refuse images of 16 bits that would be read as 8: up to 100, from the whole of a data set of mmdet.
 
     Raises:
-        UnreadableImageError: If there is one.
+        DeepImageError: If there is one.
     """
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     loaders = [step for step in steps if isinstance(step, LoadImageFromFile)]
-    if not loaders or loaders[0].color_type == 'unchanged' or not hasattr(dataset, 'get_data_info'):
+    if not loaders or not hasattr(dataset, 'get_data_info'):
         return
     for idx in np.unique(np.linspace(0, len(dataset) - 1, 100).astype(int)) if len(dataset) else ():
-        check_depth(dataset.get_data_info(int(idx)).get('img_path', ''))
+        check_depth(loaders[0], dataset.get_data_info(int(idx)).get('img_path', ''))
 
 
-def _classes(dataset: Any) -> Names | None:
-    return _names((getattr(dataset, 'metainfo', None) or {}).get('classes'))
+def compare(one: Names | None, other: Names | None, text: str) -> None:
+    """Refuse, or warn of, class names that differ; None is not known.
+
+    Raises:
+        ValueError: If they are the same in another order, or another number.
+    """
+    if not one or not other or one == other:
+        return
+    text = text.format(one, other)
+    if len(one) != len(other) or sorted(one) == sorted(other):
+        raise ValueError(f'{text}: labels are compared by number, so write metainfo=dict(classes={one}) in both')
+    print_log(f'{text}: labels are compared by number; see that each stands for the same', 'current', WARNING)
+
+
+def _classes(metainfo: Any) -> Names | None:
+    """The class names of meta information; of joined data sets' only if they agree."""
+    parts = metainfo if isinstance(metainfo, (list, tuple)) else [metainfo or {}]
+    found = {_names(part.get('classes', part.get('CLASSES'))) for part in parts}
+    return found.pop() if len(found) == 1 else None
 
 
 def _names(classes: Sequence[str] | str | None) -> Names | None:

@@ -58,19 +58,23 @@ class ExactResumeHook(Hook):
             return
         meta = checkpoint['meta']
         length, step = len(runner.train_dataloader), _samples_per_step(runner)
-        # Without this hook's note: all steps were like ours.
-        shown = min((meta['iter'] - meta['epoch'] * length) * step, sampler.total_size)
-        self.resumed = meta.get('chips') or dict(epoch=meta['epoch'], shown=shown, step=step, seed=sampler.seed)
+        if 'chips' not in meta:
+            print_log('The checkpoint was written without ExactResumeHook: its epoch begins anew', 'current', WARNING)
+            return
+        self.resumed = meta['chips']
         self.replay = self.resumed['step'] != step
         if self.resumed['seed'] != sampler.seed:
+            seed = self.resumed['seed']
             print_log(
-                f'The checkpoint has the chips of seed {self.resumed["seed"]}, this run those of seed {sampler.seed}: '
-                f'write randomness=dict(seed={self.resumed["seed"]}) to go on with the same ones',
+                f'The checkpoint has the chips of seed {seed}, this run those of seed {sampler.seed}: it goes on with '
+                f'the former. Write randomness=dict(seed={seed}), so that epochs are exactly as long',
                 'current',
                 WARNING,
             )
+            sampler.seed, sampler.epoch = seed, -1
         if self.replay:
-            left = math.ceil((sampler.total_size - self.resumed['shown']) / step)
+            left = (sampler.total_size - self.resumed['shown']) / step
+            left = math.floor(left) if runner.train_dataloader.drop_last else math.ceil(left)
             meta['iter'] = (meta['epoch'] + 1) * length - left
             print_log(
                 f'The checkpoint is of a run with {self.resumed["step"]} samples per step, this one has {step}: it '
@@ -84,6 +88,8 @@ class ExactResumeHook(Hook):
         """Bring the schedule to where it would be after as many samples with this number per step."""
         if self.replay and isinstance(runner.param_schedulers, list):
             replay_schedule(runner)
+        elif self.replay and runner.param_schedulers:
+            print_log('Schedules of several optimizers are not laid out anew', 'current', WARNING)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Leave out what a resumed epoch has shown."""

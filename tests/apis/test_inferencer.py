@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmdet.models.detectors import MaskRCNN
 from mmdet.models.test_time_augs import DetTTAModel
 from mmengine.config import Config
@@ -116,10 +117,18 @@ def test_a_checkpoint_of_another_detector_is_refused(tiny_mask_rcnn, change, mes
         MultiScaleInferencer(cfg, str(tiny_mask_rcnn[1]), device='cpu')
 
 
+def test_averages_that_mmdet_2_kept_beside_the_weights_are_no_fault(tiny_mask_rcnn, tmp_path):
+    content = torch.load(tiny_mask_rcnn[1], weights_only=True)
+    content['state_dict']['ema_backbone_conv1_weight'] = torch.zeros(3)
+    torch.save(content, tmp_path / 'old.pth')
+    MultiScaleInferencer(str(tiny_mask_rcnn[0]), str(tmp_path / 'old.pth'), device='cpu')
+
+
 @pytest.mark.parametrize('tta', [True, False], ids=['tta', 'single'])
 def test_what_limits_leave_out_is_told(tiny_mask_rcnn, tta):
     run = changed(tiny_mask_rcnn, tta, model=dict(test_cfg=dict(rcnn=dict(max_per_img=5))))
     image = noise(60, 80, 3)
+    run.report_thr = 0.99
     quiet = run(image, return_datasamples=True)['predictions'][0]
     assert run.what_limits_left_out(quiet) == '', 'nothing of a random network would be drawn'
     run.report_thr = 0.0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from pycocotools import mask as coco_mask
 
@@ -157,12 +158,36 @@ def test_some_of_the_files_classes_may_be_taught(write_coco, planner_cfg, pipeli
     )
 
 
-@pytest.mark.parametrize('wrap', [lambda c: dict(type='RepeatDataset', dataset=c, times=2), lambda c: c])
-def test_data_sets_in_wrappers_are_checked_too(spoilt, planner_cfg, pipeline, wrap):
+def repeat(dataset):
+    return dict(type='RepeatDataset', dataset=dataset, times=2)
+
+
+def join(dataset):
+    return dict(type='ConcatDataset', datasets=[dataset, dataset])
+
+
+def balance(dataset):
+    return dict(type='ClassBalancedDataset', dataset=dataset, oversample_thr=0.1)
+
+
+@pytest.mark.parametrize(
+    ('wrap', 'times'),
+    [
+        (repeat, 2),
+        (join, 2),
+        (balance, 1),
+        (lambda c: join(repeat(c)), 4),
+        (lambda c: repeat(join(c)), 4),
+        (lambda c: join(join(c)), 4),
+        (lambda c: join(balance(c)), 2),
+    ],
+)
+def test_data_sets_in_wrappers_are_checked_too(spoilt, planner_cfg, pipeline, wrap, times):
+    cfg = spoilt(put('annotations', 1, iscrowd=0))
+    assert len(ChipDataset(wrap(cfg), planner_cfg, pipeline).table) == 2 * times
     cfg = spoilt(put('annotations', 1, iscrowd='0'))
-    for dataset in wrap(cfg), dict(type='ConcatDataset', datasets=[wrap(cfg)]):
-        with pytest.raises(ValueError, match='neither 0 nor 1'):
-            ChipDataset(dataset, planner_cfg, pipeline)
+    with pytest.raises(ValueError, match='neither 0 nor 1'):
+        ChipDataset(wrap(cfg), planner_cfg, pipeline)
 
 
 def test_a_data_set_that_someone_built_is_checked_too(spoilt, planner_cfg, pipeline):
@@ -201,10 +226,28 @@ def test_images_listed_twice_are_counted(spoilt, planner_cfg, pipeline, messages
     assert any('1 images are listed again with another id' in message for message in messages())
 
 
-def test_broken_boxes_matter_even_where_masks_do_not(spoilt, planner_cfg, pipeline):
-    cfg = spoilt(put('annotations', 1, segmentation=[]))
+@pytest.mark.parametrize('segmentation', [[], {}, '', None, [1, 2, 3, 4, 5, 6], dict(size=[9, 9], counts=[81])])
+def test_segmentations_do_not_matter_where_masks_do_not(spoilt, planner_cfg, pipeline, segmentation):
+    cfg = spoilt(put('annotations', 1, segmentation=segmentation))
     pipeline[1] = dict(type='LoadAnnotations', with_bbox=True)
     assert len(ChipDataset(cfg, planner_cfg, pipeline).table.bboxes) == 3
+
+
+def test_null_is_as_missing(spoilt, planner_cfg, pipeline, messages):
+    cfg = spoilt(put('annotations', 1, iscrowd=None, area=None, ignore=None))
+    assert len(ChipDataset(cfg, planner_cfg, pipeline).table.bboxes) == 3
+    assert any('1 annotations without iscrowd: taken as no crowd (ids 2)' in message for message in messages())
+
+
+def test_a_data_set_that_numbers_labels_in_its_own_way_is_looked_at_afterwards(data, planner_cfg, pipeline, messages):
+    class Backwards(CocoDataset):
+        def load_data_list(self):
+            loaded = super().load_data_list()
+            self.cat2label = {id: 1 - label for id, label in self.cat2label.items()}
+            return loaded
+
+    ChipDataset(dict(data, type=Backwards), planner_cfg, pipeline)
+    assert any("Backwards teaches 'thing' as 'other', 'other' as 'thing'" in message for message in messages())
 
 
 def test_a_prefix_that_names_no_images(data, planner_cfg, pipeline):

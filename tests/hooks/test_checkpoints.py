@@ -28,7 +28,7 @@ def test_an_empty_folder_has_none(tmp_path):
 
 
 def test_a_whole_one_is_taken(work_dir, messages):
-    assert last_checkpoint(work_dir) == work_dir / 'iter_15.pth'
+    assert last_checkpoint(work_dir) == str(work_dir / 'iter_15.pth')
     assert not messages()
 
 
@@ -42,36 +42,64 @@ def test_a_damaged_or_missing_one_is_passed_over(work_dir, messages, damage):
     assert any(f'iter_15.pth is {what}; the one before is taken, iter_10.pth' in message for message in messages())
 
 
-def test_what_is_newer_than_a_damaged_one_is_of_another_run(work_dir):
-    torch.save({}, work_dir / 'iter_90.pth')
+def test_what_is_beyond_a_damaged_one_or_of_another_kind_is_not_before_it(work_dir):
+    for name in ('iter_90', 'epoch_14', 'best_iter_14'):
+        torch.save({}, work_dir / f'{name}.pth')
     (work_dir / 'iter_15.pth').write_bytes(b'')
-    os.utime(work_dir / 'iter_15.pth', (1002, 1002))
-    assert last_checkpoint(work_dir) == work_dir / 'iter_10.pth'
+    assert last_checkpoint(work_dir) == str(work_dir / 'iter_10.pth')
+
+
+@pytest.mark.parametrize('order', [(15, 10, 5), (5, 15, 10), (10, 5, 15)])
+def test_in_a_copy_times_say_nothing(work_dir, order):
+    (work_dir / 'iter_15.pth').write_bytes(b'')
+    for n, step in enumerate(order):
+        os.utime(work_dir / f'iter_{step}.pth', (2000 + n, 2000 + n))
+    assert last_checkpoint(work_dir) == str(work_dir / 'iter_10.pth')
+
+
+def test_names_of_another_template_count_too(work_dir):
+    for step in (5, 10, 15):
+        (work_dir / f'iter_{step}.pth').rename(work_dir / f'ckpt_{step}.pth')
+    (work_dir / 'ckpt_15.pth').write_bytes(b'')
+    (work_dir / 'last_checkpoint').write_text(str(work_dir / 'ckpt_15.pth'))
+    assert last_checkpoint(work_dir) == str(work_dir / 'ckpt_10.pth')
+
+
+def test_what_is_no_local_file_is_left_to_mmengine(work_dir, messages):
+    (work_dir / 'last_checkpoint').write_text('s3://bucket/run/iter_15.pth')
+    mend_last_checkpoint(work_dir)
+    assert (work_dir / 'last_checkpoint').read_text() == 's3://bucket/run/iter_15.pth'
+    assert not messages()
 
 
 def test_an_empty_pointer_means_the_newest(work_dir, messages):
     (work_dir / 'last_checkpoint').write_text('')
-    assert last_checkpoint(work_dir) == work_dir / 'iter_15.pth'
+    assert last_checkpoint(work_dir) == str(work_dir / 'iter_15.pth')
     assert any('last_checkpoint is empty' in message for message in messages())
 
 
-def test_without_any_whole_one_training_starts_anew(work_dir, messages):
+def test_without_any_whole_one_nothing_is_overwritten(work_dir):
     for path in work_dir.glob('*.pth'):
         path.write_bytes(b'')
-    mend_last_checkpoint(work_dir)
-    assert not (work_dir / 'last_checkpoint').exists()
-    assert any('none before it is whole: training starts anew' in message for message in messages())
+    with pytest.raises(
+        ValueError, match=r'iter_15\.pth is damaged, and there is none before it .* remove .* to start anew'
+    ):
+        mend_last_checkpoint(work_dir)
+    assert (work_dir / 'last_checkpoint').exists()
 
 
 def test_a_copy_uses_its_own(work_dir, tmp_path):
     shutil.copytree(work_dir, tmp_path / 'copy')
-    assert last_checkpoint(tmp_path / 'copy') == tmp_path / 'copy/iter_15.pth'
+    assert last_checkpoint(tmp_path / 'copy') == str(tmp_path / 'copy/iter_15.pth')
 
 
 def test_checkpoints_kept_elsewhere_are_found_there(work_dir, tmp_path):
     (tmp_path / 'elsewhere').mkdir()
     (tmp_path / 'elsewhere/last_checkpoint').write_text(str(work_dir / 'iter_5.pth'))
-    assert last_checkpoint(tmp_path / 'elsewhere') == work_dir / 'iter_5.pth'
+    assert last_checkpoint(tmp_path / 'elsewhere') == str(work_dir / 'iter_5.pth')
+    (tmp_path / 'elsewhere/last_checkpoint').write_text(str(work_dir / 'iter_15.pth'))
+    (work_dir / 'iter_15.pth').write_bytes(b'')
+    assert last_checkpoint(tmp_path / 'elsewhere') == str(work_dir / 'iter_10.pth')
 
 
 def test_every_cut_is_noticed(work_dir):

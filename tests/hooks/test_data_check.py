@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from training import train
 
 from mmsniper.hooks import DataCheckHook
-from mmsniper.image_files import UnreadableImageError
+from mmsniper.image_files import DeepImageError
 
 LOAD = [dict(type='LoadImageFromFile')]
 
@@ -29,6 +29,23 @@ def test_training_and_validation_have_the_same_classes():
     DataCheckHook().before_train(runner(train=('a', 'b')))
     with pytest.raises(ValueError, match=r"train_dataloader has the classes \('a', 'b'\), val_dataloader \('b', 'a'\)"):
         DataCheckHook().before_train(runner(train=('a', 'b'), val=('b', 'a')))
+    with pytest.raises(ValueError, match='labels are compared by number'):
+        DataCheckHook().before_train(runner(train=('a', 'b'), val=('a', 'b', 'c')))
+
+
+def test_joined_data_sets_have_a_list_of_meta_information():
+    run = runner(train=('a', 'b'), val=('b', 'a'))
+    joined = run.train_dataloader.dataset
+    joined.metainfo = [dict(classes=('b', 'a'), palette=[1]), dict(classes=('b', 'a'), palette=[2])]
+    DataCheckHook().before_train(run)
+    joined.metainfo[1]['classes'] = ('c', 'd')
+    DataCheckHook().before_train(run)  # nobody knows
+    joined.metainfo = [dict(classes=('a', 'b')), dict(classes=('a', 'b'))]
+    with pytest.raises(ValueError, match='labels are compared by number'):
+        DataCheckHook().before_train(run)
+    hook = DataCheckHook()
+    hook.after_load_checkpoint(None, dict(meta=dict(dataset_meta=joined.metainfo)))
+    assert hook.trained == ('a', 'b')
 
 
 def check_test(trained, classes):
@@ -59,7 +76,7 @@ def test_images_of_16_bits_are_refused_in_a_test(write_coco, some_images):
     check = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
     DataCheckHook().before_test(check)
     deepen(cfg)
-    with pytest.raises(UnreadableImageError, match=r"0\.png: has 16 bits per channel.*type='mmsniper\.To8Bit'"):
+    with pytest.raises(DeepImageError, match=r"0\.png: has 16 bits per channel.*type='mmsniper\.To8Bit'"):
         DataCheckHook().before_test(check)
     loaded = [dict(LOAD[0], color_type='unchanged'), dict(type='mmsniper.To8Bit', max_value=4095)]
     dataset = DATASETS.build(dict(cfg, pipeline=loaded, test_mode=True))

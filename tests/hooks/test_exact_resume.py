@@ -156,10 +156,21 @@ def test_a_copied_work_directory_uses_its_own_files(cfg, straight, tmp_path):
     assert all(torch.equal(ours[name], value) for name, value in straight.weights.items())
 
 
-def test_a_run_with_another_seed_is_warned(cfg, straight, tmp_path):
+def test_a_run_with_another_seed_goes_on_with_the_first(cfg, straight, tmp_path):
     stopped(cfg, tmp_path / 'stopped', 3)
-    train(cfg, work_dir=str(tmp_path / 'stopped'), resume=True, randomness=dict(seed=5))
-    assert 'write randomness=dict(seed=0) to go on with the same ones' in logged(tmp_path / 'stopped')
+    rest, _ = train(cfg, work_dir=str(tmp_path / 'stopped'), resume=True, randomness=dict(seed=5))
+    assert 'Write randomness=dict(seed=0), so that epochs are exactly as long' in logged(tmp_path / 'stopped')
+    first = straight.length * 2
+    assert rest[: first - 4] == straight.seen[4:first], 'the chips of the first seed'
+
+
+def test_a_checkpoint_without_the_hooks_note_begins_its_epoch_anew(cfg, tmp_path):
+    hooks = dict(exact_resume=dict(type='EmptyCacheHook'))
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg, work_dir=str(tmp_path / 'stopped'), default_hooks=hooks, custom_hooks=[Stop(4)])
+    rest, runner = train(cfg, work_dir=str(tmp_path / 'stopped'), resume=True, train_dataloader=dict(batch_size=3))
+    assert len(rest) == 2 * len(runner.train_dataloader.sampler)
+    assert 'written without ExactResumeHook: its epoch begins anew' in logged(tmp_path / 'stopped')
 
 
 def test_loops_and_samplers_of_others_are_left_alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from logging import WARNING
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
@@ -64,19 +65,25 @@ class To8Bit(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class LoadImageOrBlank(LoadImageFromFile):
+class LoadImageOrBlank(BaseTransform):
     """mmcv's ``LoadImageFromFile``; for a file that it cannot read, a grey image of the annotated size, in which an RPN
     finds little: how mining passes over what ``ChipDataset(on_bad_image='skip')`` skips.
 
     Required Keys: img_path, height, width
 
     Added Keys: img, img_shape, ori_shape
+
+    Args:
+        **options: As for ``LoadImageFromFile``.
     """
+
+    def __init__(self, **options: Any) -> None:
+        self.load = LoadImageFromFile(**options)
 
     def transform(self, results: dict) -> dict:
         """Load; see the class for the keys."""
         try:
-            return load_checked(super().transform, results, results['img_path'])
+            return load_checked(self.load, results, results['img_path'])
         except UnreadableImageError as error:
             print_log(f'Skipped: {error}', 'current', WARNING)
         shape = results['height'], results['width']

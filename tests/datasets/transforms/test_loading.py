@@ -77,8 +77,14 @@ def test_bad_images_are_skipped_on_request_alike_each_time(write_coco, some_imag
 def test_when_nothing_can_be_read_it_gives_up(write_coco, some_images, planner_cfg, pipeline):
     cfg = write_coco(some_images)
     bad(cfg, 0, 1, 2, 3)
-    with pytest.raises(RuntimeError, match='100 images in a row cannot be read.*is data_prefix right'):
+    with pytest.raises(RuntimeError, match='100 images in a row: .*the file is empty.*is data_prefix right'):
         ChipDataset(cfg, planner_cfg, pipeline, on_bad_image='skip')[0]
+
+
+def test_a_mistake_in_the_config_is_no_bad_image(write_coco, some_images, planner_cfg, pipeline):
+    pipeline[0] = dict(type='LoadImageFromFile', imdecode_backend='cv3')
+    with pytest.raises(RuntimeError, match='cv3'):
+        ChipDataset(write_coco(some_images), planner_cfg, pipeline, on_bad_image='skip')[0]
 
 
 def test_mining_takes_a_blank_image_for_a_bad_one(tmp_path, messages):
