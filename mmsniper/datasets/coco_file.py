@@ -14,7 +14,15 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from .coco_records import annotation_fault, category_fault, image_fault, is_id, segmentation_fault, usable_polygons
+from .coco_records import (
+    annotation_fault,
+    category_fault,
+    image_fault,
+    is_id,
+    reason_to_drop,
+    segmentation_fault,
+    usable_polygons,
+)
 
 SHOWN = 5  # records named per message
 
@@ -168,7 +176,7 @@ class CocoFile:
             if fault is None:
                 fault = self._complete(annotation)
             if fault is None and image is not None:
-                reason = _reason_to_drop(annotation, image, used)
+                reason = reason_to_drop(annotation, image, used)
                 fault = None if reason or not self.with_masks else self._mask_fault(annotation)
                 if reason:
                     self._note(f'{{}} annotations left out, {reason}', annotation['id'])
@@ -248,20 +256,6 @@ class CocoFile:
     def _report(self) -> None:
         for text, records in self.notes.items():
             print_log(f'{self.name}: {text.format(len(records))} (ids {_some(records)})', 'current', WARNING)
-
-
-def _reason_to_drop(annotation: dict, image: dict, used: set) -> str | None:
-    """Why mmdet's CocoDataset leaves an annotation out, or None."""
-    if annotation.get('ignore'):
-        return 'marked "ignore"'
-    if annotation['category_id'] not in used:
-        return "their category is not in the data set's classes"
-    x, y, width, height = annotation['bbox']
-    if width < 1 or height < 1 or annotation['area'] <= 0:
-        return 'a side under 1 px or no area'
-    if min(x + width, image['width']) <= max(x, 0) or min(y + height, image['height']) <= max(y, 0):
-        return 'the box lies outside its image'
-    return None
 
 
 def _name_of(kind: str, n: int, record: Any, image: dict | None = None) -> str:

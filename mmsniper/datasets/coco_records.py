@@ -1,6 +1,6 @@
 """What can be wrong with one record of a COCO file: an image, a category, an annotation, a segmentation.
 
-Each function returns None, or the fault as (what is wrong, what to do), worded for "N annotations ...".
+Those named after a fault return None, or the fault as (what is wrong, what to do), worded for "N annotations ...".
 """
 
 from __future__ import annotations
@@ -99,6 +99,26 @@ def segmentation_fault(segmentation: Any, width: int, height: int) -> Fault | No
         # Finite as a sum is faster than number by number; ints are, but may be too large for a float.
         if not sum(map(abs, polygon)) <= LARGEST_COORDINATE * len(polygon):
             return 'have a polygon with a number that is not finite, or too large', 'correct or remove it'
+    return None
+
+
+def reason_to_drop(annotation: dict, image: dict, used: set) -> str | None:
+    """Why mmdet's CocoDataset leaves an annotation without fault out, or None.
+
+    Args:
+        annotation: With ``area``.
+        image: Its image.
+        used: Ids of the categories that are taught.
+    """
+    if annotation.get('ignore'):
+        return 'marked "ignore"'
+    if annotation['category_id'] not in used:
+        return "their category is not in the data set's classes"
+    x, y, width, height = annotation['bbox']
+    if width < 1 or height < 1 or annotation['area'] <= 0:
+        return 'a side under 1 px or no area'
+    if min(x + width, image['width']) <= max(x, 0) or min(y + height, image['height']) <= max(y, 0):
+        return 'the box lies outside its image'
     return None
 
 

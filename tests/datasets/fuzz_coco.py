@@ -219,7 +219,7 @@ class Fuzz:
             try:
                 sample = dataset[n]['data_samples']
             except RuntimeError as error:
-                if '.png' not in str(error) or not REMEDY.search(str(error)):
+                if str(self.root) not in str(error) or not REMEDY.search(str(error)):
                     return f'a chip fails without a name or a remedy: {error}'
                 self.verdicts['refused later, by image'] += 1
                 return None
