@@ -134,8 +134,8 @@ def test_another_data_set_is_refused_with_both_sides(make, save_pool):
 
 
 def test_an_image_of_another_size_is_refused_with_both_sides(make, save_pool):
-    with pytest.raises(ValueError, match="its image 'images/1.png' has 150 x 200 pixels, the annotation .* 200 x 150"):
-        make(save_pool(sizes={**SIZES, 'images/1.png': (150, 200)}))
+    with pytest.raises(ValueError, match="its image 'images/1.png' has 210 x 150 pixels, the annotation .* 200 x 150"):
+        make(save_pool(sizes={**SIZES, 'images/1.png': (210, 150)}))
 
 
 def test_bad_arguments(make, save_pool, tmp_path):
