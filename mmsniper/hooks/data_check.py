@@ -37,12 +37,11 @@ class DataCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compare training and validation; look at the depth of some images."""
-        if runner.val_loop is not None:
-            check_depths(runner.val_dataloader.dataset)
+        if runner.val_loop is None:
+            return
+        check_depths(runner.val_dataloader.dataset)
         trained = _classes(getattr(runner.train_dataloader.dataset, 'metainfo', None))
-        validated = None
-        if runner.val_loop is not None:
-            validated = _classes(getattr(runner.val_dataloader.dataset, 'metainfo', None))
+        validated = _classes(getattr(runner.val_dataloader.dataset, 'metainfo', None))
         compare(trained, validated, 'train_dataloader has the classes {}, val_dataloader {}')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -56,8 +56,7 @@ class ExactResumeHook(Hook):
         sampler = _chip_sampler(runner)
         if not runner._resume or sampler is None:
             return
-        meta = checkpoint['meta']
-        length, step = len(runner.train_dataloader), _samples_per_step(runner)
+        meta, step = checkpoint['meta'], _samples_per_step(runner)
         if 'chips' not in meta:
             print_log('The checkpoint was written without ExactResumeHook: its epoch begins anew', 'current', WARNING)
             return
@@ -75,7 +74,7 @@ class ExactResumeHook(Hook):
         if self.replay:
             left = (sampler.total_size - self.resumed['shown']) / step
             left = math.floor(left) if runner.train_dataloader.drop_last else math.ceil(left)
-            meta['iter'] = (meta['epoch'] + 1) * length - left
+            meta['iter'] = (meta['epoch'] + 1) * len(runner.train_dataloader) - left
             print_log(
                 f'The checkpoint is of a run with {self.resumed["step"]} samples per step, this one has {step}: it '
                 f'goes on with the same chips as iteration {meta["iter"]} of {runner.max_iters}, its schedule laid '
