@@ -10,12 +10,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from mmdet.models.task_modules.assigners import AssignResult, ATSSAssigner, MaxIoUAssigner
 from mmengine.structures import InstanceData
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..registry import TASK_UTILS
-from .valid_range import chip_labels, in_any_range, in_range, leave_out_background, plain_instances
+from .valid_range import chip_labels, in_any_range, in_range, leave_out_background, plain_instances, sizes_of
 
 
 class _ChipRules:
@@ -43,11 +45,12 @@ class _ChipRules:
     ) -> AssignResult:
         """Positives from valid ground truth; no background where an invalid box or a region is."""
         valid = chip_labels(gt_instances).valid
-        result = assign(plain_instances(gt_instances, valid))
-        matched = result.gt_inds > 0
-        result.gt_inds[matched] = valid.nonzero().squeeze(1)[result.gt_inds[matched] - 1] + 1
+        taught, invalid = valid.nonzero().squeeze(1), (~valid).nonzero().squeeze(1)
+        result = assign(plain_instances(gt_instances, taught))
+        # Numbers among the taught to numbers among all; 0 is background still, and -1 finds the last, -1.
+        result.gt_inds = F.pad(F.pad(taught + 1, (1, 0)), (0, 1), value=-1)[result.gt_inds]
         result.num_gts = len(valid)
-        leave_out_background(result, priors, gt_instances.bboxes[~valid], self.invalid_iou_thr, 'iou')
+        leave_out_background(result, priors, gt_instances.bboxes[invalid], self.invalid_iou_thr, 'iou')
         self._leave_out_regions(result, priors, ignored)
         return result
 
@@ -150,12 +153,14 @@ class ValidRangeRoIAssigner(_ChipRules, MaxIoUAssigner):
         priors = pred_instances.priors
         result = super().assign(pred_instances, plain_instances(gt_instances))
         self._leave_out_regions(result, priors, gt_instances_ignore)
-        left_out = ~in_any_range(priors, chip_limits)
-        matched = result.gt_inds > 0
-        objects = result.gt_inds[matched] - 1
-        rescued = valid & ~in_range(gt_instances.bboxes, limits)
-        left_out[matched] = ~(in_range(priors[matched], limits[objects]) | rescued[objects])
-        if not (result.gt_inds[~left_out] >= 0).any():
-            left_out &= result.gt_inds != 0
-        result.gt_inds[left_out] = -1
+        sizes = sizes_of(priors)
+        teaches = in_any_range(sizes, chip_limits)
+        if len(valid):
+            rescued = valid & ~in_range(sizes_of(gt_instances.bboxes), limits)
+            objects = (result.gt_inds - 1).clamp(min=0)
+            on_object = in_range(sizes, limits[objects]) | rescued[objects]
+            teaches = torch.where(result.gt_inds > 0, on_object, teaches)
+        nothing_teaches = ~(teaches & (result.gt_inds >= 0)).any()
+        teaches |= nothing_teaches & (result.gt_inds == 0)
+        result.gt_inds.masked_fill_(~teaches, -1)
         return result

@@ -1,5 +1,8 @@
 """What assigners and samplers ask about a chip's valid range.
 
+On a GPU, tensors whose length depends on values (``boxes[mask]``, ``nonzero``) make the program wait for it, so there
+are few of them here, and ``where`` and in-place fills instead.
+
 Shapes: N priors, G ground-truth boxes, R ignored regions, C chips. Boxes are (., 4) xyxy tensors, chip frame.
 """
 
@@ -7,7 +10,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
@@ -41,20 +43,25 @@ def chip_labels(gt_instances: InstanceData) -> ChipLabels:
         )
     valid = gt_instances.valid
     chip_limits = get_box_tensor(gt_instances.bboxes).new_tensor(gt_instances.valid_range).view(-1, 2)
-    chip_idx = gt_instances.get('chip_idx', valid.new_zeros(len(valid), dtype=torch.long))
-    return ChipLabels(valid, chip_limits[chip_idx], chip_limits)
+    mixed = 'chip_idx' in gt_instances
+    limits = chip_limits[gt_instances.chip_idx] if mixed else chip_limits.expand(len(valid), 2)
+    return ChipLabels(valid, limits, chip_limits)
 
 
-def in_range(bboxes: Tensor, limits: Tensor) -> Tensor:
-    """Boxes whose sqrt(width * height) is in [lo, hi): (N, 4), limits (2,) for all or (N, 2) -> (N,) bool."""
+def sizes_of(bboxes: Tensor) -> Tensor:
+    """What valid ranges are about, sqrt(width * height): (N, 4) -> (N,)."""
     boxes = get_box_tensor(bboxes)
-    sizes = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
+
+
+def in_range(sizes: Tensor, limits: Tensor) -> Tensor:
+    """Sizes in [lo, hi): (N,), limits (N, 2) -> (N,) bool; broadcasts."""
     return (sizes >= limits[..., 0]) & (sizes < limits[..., 1])
 
 
-def in_any_range(bboxes: Tensor, chip_limits: Tensor) -> Tensor:
-    """Boxes with a size in the range of one chip at least: (N, 4), (C, 2) -> (N,) bool."""
-    return torch.stack([in_range(bboxes, limits) for limits in chip_limits]).any(dim=0)
+def in_any_range(sizes: Tensor, chip_limits: Tensor) -> Tensor:
+    """Sizes in the range of one chip at least: (N,), (C, 2) -> (N,) bool."""
+    return in_range(sizes[:, None], chip_limits).any(dim=1)
 
 
 def in_range_or_valid(gt_instances: InstanceData) -> Tensor:
@@ -63,7 +70,7 @@ def in_range_or_valid(gt_instances: InstanceData) -> Tensor:
     Valid with a size out of the range are objects that no chip of their own scale can hold, and truncated ones.
     """
     valid, limits, _ = chip_labels(gt_instances)
-    return valid | in_range(gt_instances.bboxes, limits)
+    return valid | in_range(sizes_of(gt_instances.bboxes), limits)
 
 
 def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, thr: float, mode: str) -> None:
