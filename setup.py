@@ -10,6 +10,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM = ('configs', 'tools', 'model-index.yml')
+EXTRAS = {'mim': 'mminstall', 'large': 'large', 'tests': 'tests'}
 
 
 class BuildWithMim(build_py):
@@ -81,6 +82,6 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mmsniper', 'mmsniper.*']),
     install_requires=requirements('runtime'),
-    extras_require={'mim': requirements('mminstall'), 'tests': requirements('tests')},
+    extras_require={name: requirements(file) for name, file in EXTRAS.items()},
     cmdclass={'build_py': BuildWithMim},
 )

@@ -40,6 +40,24 @@ def why_unreadable(path: str | Path, error: Exception) -> str:
     return str(error).strip() or type(error).__name__
 
 
+def unreadable(path: str | Path, error: Exception) -> UnreadableImageError:
+    """What to raise where reading a file as an image raised `error`; names the file and the remedy."""
+    kind = MissingImageError if isinstance(error, FileNotFoundError) else UnreadableImageError
+    return kind(
+        f'{path}: cannot be read as an image: {why_unreadable(path, error)}; restore it, or remove it and its '
+        'annotations'
+    )
+
+
+def too_deep(path: str | Path, bits: int) -> DeepImageError:
+    """What to raise for a file of so many bits per channel; names the file and the remedy."""
+    return DeepImageError(
+        f'{path}: has {bits} bits per channel, of which the loader would keep the upper 8; convert it by the range '
+        "that its values have, or load it as it is: write dict(type='LoadImageFromFile', color_type='unchanged'), "
+        "dict(type='mmsniper.To8Bit', max_value=4095) for values up to 4095, in every pipeline"
+    )
+
+
 def load_checked(loader: Callable[[Any], dict | None], inputs: Any, path: str | Path) -> dict | None:
     """Run a transform that loads an image.
 
@@ -55,11 +73,7 @@ def load_checked(loader: Callable[[Any], dict | None], inputs: Any, path: str | 
     try:
         results = loader(inputs)
     except (OSError, AssertionError, AttributeError, cv2.error) as error:
-        kind = MissingImageError if isinstance(error, FileNotFoundError) else UnreadableImageError
-        raise kind(
-            f'{path}: cannot be read as an image: {why_unreadable(path, error)}; restore it, or remove it and its '
-            'annotations'
-        ) from error
+        raise unreadable(path, error) from error
     check_depth(loader, path)
     return results
 
@@ -80,11 +94,7 @@ def check_depth(loader: Callable, path: str | Path) -> None:
         return
     bits = bits_per_channel(path)
     if bits > 8:
-        raise DeepImageError(
-            f'{path}: has {bits} bits per channel, of which the loader would keep the upper 8; convert it by the range '
-            "that its values have, or load it as it is: write dict(type='LoadImageFromFile', color_type='unchanged'), "
-            "dict(type='mmsniper.To8Bit', max_value=4095) for values up to 4095, in every pipeline"
-        )
+        raise too_deep(path, bits)
 
 
 def bits_per_channel(path: str | Path) -> int:

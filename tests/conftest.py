@@ -108,7 +108,7 @@ def write_coco(tmp_path):
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmsniper.LoadChipAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmsniper.ChipSampler'),
     dict(type='mmsniper.PackChipInputs'),
 ]

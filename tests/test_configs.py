@@ -47,7 +47,7 @@ def test_the_recipe_is_the_papers(sniper):
     assert planner.scales == (3.0, 1.667, (512, 512))
     assert planner.valid_ranges[:, 0].tolist() == [0, 32, 120]
     assert (planner.chip_size, planner.stride, loader.batch_size) == (512, 32, 16)
-    assert loader.batch_sampler is None
+    assert (loader.batch_sampler.type, loader.batch_sampler.lanes) == ('mmsniper.ChipBatchSampler', loader.num_workers)
     assert not sniper.model.backbone.norm_eval
     assert sniper.auto_scale_lr.base_batch_size == 128
     rpn, rcnn = sniper.model.train_cfg.rpn, sniper.model.train_cfg.rcnn

@@ -63,7 +63,7 @@ def test_no_object_of_coco_is_lost_and_chips_are_as_few_as_plain_greedy_finds():
 
 def test_coco_chips_carry_boxes_masks_and_crowds(pipeline):
     dataset = ChipDataset(dataset_cfg('coco_dev', CocoDataset.METAINFO['classes']), RECIPE, pipeline)
-    assert dataset.n_crowd == 6
+    assert dataset.n_regions == 6
     crowds = valid = 0
     for n in range(0, len(dataset), 4):
         sample = dataset[n]['data_samples']

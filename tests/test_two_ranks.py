@@ -30,7 +30,7 @@ def jobs(tiny_cfg, data, tmp_path, monkeypatch):
     paths = {key: value for key, value in data.items() if key != 'type'}
     tiny_cfg.merge_from_dict(
         dict(
-            train_dataloader=dict(batch_size=2, dataset=dict(dataset=paths)),
+            train_dataloader=dict(dataset=dict(dataset=paths)),
             test_dataloader=dict(dataset=paths),
             test_evaluator=dict(ann_file=ann_file),
             train_cfg=dict(max_epochs=2, val_begin=9),
@@ -49,12 +49,18 @@ def jobs(tiny_cfg, data, tmp_path, monkeypatch):
         meta = dict(dataset_meta=dict(classes=data['metainfo']['classes']))
         torch.save(dict(state_dict=MODELS.build(model).state_dict(), meta=meta), tmp_path / f'{name}.pth')
 
-    def arguments(out, launcher):
+    def arguments(out, launcher, batch_size):
         out.mkdir()
         options = ['--launcher', launcher, '--work-dir', out / 'work', '--cfg-options']
         detector, mine = ([tmp_path / f'{name}.py', tmp_path / f'{name}.pth'] for name in ('detector', 'mine'))
         return [
-            ['train', detector[0], *options, f'custom_hooks.0.folder={out}'],
+            [
+                'train',
+                detector[0],
+                *options,
+                f'custom_hooks.0.folder={out}',
+                f'train_dataloader.batch_size={batch_size}',
+            ],
             ['test', *mine, *options, f'test_evaluator.out_file={out / "negatives.npz"}'],
             ['test', *detector, '--tta', *options, f'test_evaluator.outfile_prefix={out / "tta"}'],
             ['infer', *detector, f'{data["data_root"]}images', '--out', out / 'found', '--launcher', launcher],
@@ -73,7 +79,7 @@ def figures(out):
 
 def test_two_ranks_do_what_one_does(jobs, tmp_path, monkeypatch):
     alone, both = tmp_path / 'alone', tmp_path / 'both'
-    (tmp_path / 'jobs.json').write_text(json.dumps(jobs(both, 'pytorch'), default=str))
+    (tmp_path / 'jobs.json').write_text(json.dumps(jobs(both, 'pytorch', 2), default=str))
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     command += [ROOT / 'tests/ranks.py', tmp_path / 'jobs.json']
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path]), 'OMP_NUM_THREADS': '1'}
@@ -81,7 +87,7 @@ def test_two_ranks_do_what_one_does(jobs, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(sys, 'argv', [])
         patched.setattr(sys, 'path', [*sys.path])
-        ranks.run(jobs(alone, 'none'))
+        ranks.run(jobs(alone, 'none', 4))
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output[-5000:]
 

@@ -32,6 +32,7 @@ from mmsniper.chips import ChipKey, ChipKind, clip_boxes
 from mmsniper.chips.geometry import as_boxes
 from mmsniper.datasets import ChipDataset
 from mmsniper.datasets.annotations import image_boxes
+from mmsniper.large_images import LARGE, LargeImage
 from mmsniper.registry import DATASETS
 
 SCALE_COLOURS = [(60, 60, 230), (230, 150, 40), (200, 60, 200), (40, 190, 230), (120, 220, 60)]  # BGR
@@ -155,17 +156,21 @@ def draw_image(dataset: ChipDataset, info: dict, keys: list[ChipKey], proposals:
     Raises:
         ValueError: If a proposal is malformed.
     """
-    image = mmcv.imread(info['img_path'])
     boxes, crowd, size = image_boxes(info)
+    zoom = PANEL / max(size)
+    extent = max(round(size[0] * zoom), 1), max(round(size[1] * zoom), 1)
+    if size[0] * size[1] > LARGE:
+        image = LargeImage(info['img_path']).read((0, 0, *size), extent)
+    else:
+        image = mmcv.imread(info['img_path'])
     planner = dataset.planner
     valid = planner.valid(boxes, size)
     proposals = clip_boxes(as_boxes([] if proposals is None else proposals), (0, 0, *size))
     # Mining plans positive chips without rng; those of this epoch cover other places.
     counts = planner.uncovered(proposals, size, planner.positive(boxes[~crowd], size))
-    zoom = PANEL / max(size)
     panels = []
     for s, scale in enumerate(planner.scales):
-        panel = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+        panel = cv2.resize(image, extent, interpolation=cv2.INTER_AREA)
         chips = [key for key in keys if key.scale_idx == s]
         unseen = np.ones(panel.shape[:2], bool)
         for key in chips:

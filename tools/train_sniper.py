@@ -84,6 +84,8 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     mine = copy.deepcopy(rpn)
     mine.tta_model.tta_cfg.scales = chips.planner.scales
     leaves = leaf_datasets(copy.deepcopy(chips.dataset))
+    if any(str(step.type).split('.')[-1] == 'OpenImage' for step in cfg.get('tta_pipeline') or []):
+        mine.tta_pipeline = copy.deepcopy(cfg.tta_pipeline)  # images too large to be loaded are that for mining, too
     if chips.get('on_bad_image') == 'skip':
         loaders = [step for step in mine.tta_pipeline if str(step.type).split('.')[-1] == 'LoadImageFromFile']
         if not loaders:

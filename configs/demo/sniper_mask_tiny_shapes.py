@@ -25,7 +25,7 @@ model = dict(
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmsniper.LoadChipAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmsniper.ChipSampler'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmsniper.PackChipInputs'),

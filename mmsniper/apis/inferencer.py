@@ -11,7 +11,7 @@ import mmengine
 import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.datasets.transforms import InferencerLoader
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
@@ -22,10 +22,11 @@ from .. import registry  # noqa: F401  makes torch read mmengine's checkpoints
 from ..models.limits import describe, own_limit
 from ..models.masks import EncodedMasks
 from ..models.multi_scale_tta import MultiScaleChipTTA
-from .loading import CheckedLoader, image_files
-from .visualizer import LargeImageVisualizer
+from .loading import CheckedLoader, Opener, image_files, last_part
+from .visualizer import LargeImageVisualizer, picture_of
 from .weights import check_weights
 
+DRAWING = ('show', 'wait_time', 'draw_pred', 'pred_score_thr')
 InputType = str | Path | np.ndarray
 
 
@@ -83,11 +84,16 @@ class MultiScaleInferencer(DetInferencer):
         steps = copy.deepcopy(cfg.test_dataloader.dataset.pipeline)
         if self.tta:
             steps = copy.deepcopy(cfg.get('tta_pipeline')) or [steps[0], dict(type='PackDetInputs')]
-            steps = [step for step in steps if str(step['type']).split('.')[-1] != 'LoadAnnotations']
+            steps = [step for step in steps if last_part(step['type']) != 'LoadAnnotations']
+        opens = last_part(steps[0]['type']) == 'OpenImage'
+        if opens:  # mmdet asks for the other
+            opener, steps[0] = steps[0], dict(type='LoadImageFromFile')
         pipeline = super()._init_pipeline(ConfigDict(test_dataloader=dict(dataset=dict(pipeline=steps))))
         pipeline.transforms = [
             CheckedLoader(step) if isinstance(step, InferencerLoader) else step for step in pipeline.transforms
         ]
+        if opens:
+            pipeline.transforms[0] = Opener(TRANSFORMS.build(opener), pipeline.transforms[0])
         return pipeline
 
     def _init_collate(self, cfg: Config) -> Callable:
@@ -96,7 +102,7 @@ class MultiScaleInferencer(DetInferencer):
 
     def _init_visualizer(self, cfg: Config) -> object:
         settings = copy.deepcopy(cfg.get('visualizer') or dict(type='DetLocalVisualizer', name='visualizer'))
-        if str(settings['type']).split('.')[-1] == 'DetLocalVisualizer':
+        if last_part(settings['type']) == 'DetLocalVisualizer':
             settings.update(type=LargeImageVisualizer, vis_backends=None)
         return super()._init_visualizer(ConfigDict(visualizer=settings))
 
@@ -112,6 +118,32 @@ class MultiScaleInferencer(DetInferencer):
             self.model.on_progress, self.model.report_thr = self.on_progress, self.report_thr
             self.model.said_left_out = True  # whoever wants to know asks here
         return super().forward(inputs, **kwargs)
+
+    def visualize(self, inputs: list, preds: list[DetDataSample], **options: object) -> list[np.ndarray] | None:
+        """Draw, see ``DetInferencer``; a file that was not loaded whole is not for its picture, either."""
+        drawn = options.get('show') or options.get('return_vis') or options.get('img_out_dir')
+        if not drawn or not isinstance(self.pipeline.transforms[0], Opener):
+            return super().visualize(inputs, preds, **options)
+        results = []
+        for image, sample in zip(inputs, preds, strict=True):
+            if isinstance(image, str):
+                folder, name = options.get('img_out_dir'), Path(image).name
+                image, sample = picture_of(
+                    image, sample, LargeImageVisualizer.max_side, options.get('pred_score_thr', 0.3)
+                )
+                self.visualizer.add_datasample(
+                    name,
+                    image,
+                    sample,
+                    draw_gt=False,
+                    out_file=os.path.join(folder, 'vis', name) if folder and not options.get('no_save_vis') else None,
+                    **{key: options[key] for key in DRAWING if key in options},
+                )
+                results.append(self.visualizer.get_image())
+                self.num_visualized_imgs += 1
+            else:
+                results += super().visualize([image], [sample], **options)
+        return results
 
     def what_limits_left_out(self, data_sample: DetDataSample) -> str:
         """In words, what limits on the number of detections have left out above ``report_thr``; '' if nothing.

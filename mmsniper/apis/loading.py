@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 
+from ..datasets import OpenImage
 from ..image_files import load_checked
 
 
@@ -59,3 +60,35 @@ class CheckedLoader:
             results.pop('img_path', None)
             return results
         return load_checked(self.load, inputs, image)
+
+
+class Opener:
+    """Opens files and loads arrays: what ``OpenImage`` is to a data set's pipeline.
+
+    Args:
+        open_image: The transform.
+        load: For arrays.
+    """
+
+    def __init__(self, open_image: OpenImage, load: CheckedLoader) -> None:
+        self.open_image, self.load = open_image, load
+
+    def __call__(self, inputs: str | np.ndarray | dict) -> dict:
+        """Open one image.
+
+        Args:
+            inputs: As for :class:`CheckedLoader`; paths are of files of this machine.
+
+        Raises:
+            UnreadableImageError: If the file is no image.
+            DeepImageError: If it has 16 bits per channel.
+            ValueError: If an array is of another kind.
+        """
+        if isinstance(inputs, np.ndarray) or (isinstance(inputs, dict) and 'img' in inputs):
+            return self.load(inputs)
+        return self.open_image(inputs if isinstance(inputs, dict) else dict(img_path=str(inputs)))
+
+
+def last_part(kind: object) -> str:
+    """A type's name in a config, without its scope."""
+    return str(kind).split('.')[-1]

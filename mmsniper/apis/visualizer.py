@@ -18,6 +18,7 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from ..large_images import LargeImage
 from ..models.masks import RLE, EncodedMasks
 
 INSTANCES = ('pred_instances', 'gt_instances', 'ignored_instances')
@@ -64,12 +65,7 @@ class LargeImageVisualizer(DetLocalVisualizer):
             size = max(round(width * zoom), 1), max(round(height * zoom), 1)
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             if data_sample is not None:
-                data_sample = data_sample.new()
-                for key in (key for key in INSTANCES if key in data_sample):
-                    shown = data_sample.get(key)
-                    # Most of the time is spent on masks: those that nobody will see are left out.
-                    shown = shown[shown.scores > pred_score_thr] if key == 'pred_instances' else shown
-                    setattr(data_sample, key, reduced(shown, (width, height), size))
+                data_sample = reduced_sample(data_sample, (width, height), size, pred_score_thr)
         with warnings.catch_warnings():
             # An object at the right or lower border is no mistake.
             warnings.filterwarnings('ignore', '.*is out of bounds')
@@ -84,6 +80,31 @@ class LargeImageVisualizer(DetLocalVisualizer):
             colours = get_palette(palette if self.mask_color is None else self.mask_color, max(labels, default=0) + 1)
             image = blended(image, instances.pop('masks'), [colours[label] for label in labels], self.alpha)
         return super()._draw_instances(image, instances, classes, palette)
+
+
+def picture_of(
+    path: str, data_sample: DetDataSample, max_side: int, pred_score_thr: float = 0.3
+) -> tuple[np.ndarray, DetDataSample]:
+    """A file's image, reduced as it is read where it is larger than `max_side`, and its detections likewise.
+
+    Args:
+        path: Of the file.
+        data_sample: With ``pred_instances`` in the image frame.
+        max_side: Longest side of the picture in pixels.
+        pred_score_thr: Only detections with a higher score are kept.
+
+    Returns:
+        (H, W, 3) uint8, RGB, and a data sample in that picture's frame.
+    """
+    image = LargeImage(path)
+    width, height = image.size
+    zoom = min(max_side / max(width, height), 1)
+    size = max(round(width * zoom), 1), max(round(height * zoom), 1)
+    pixels = image.read((0, 0, width, height), size)
+    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    small = reduced_sample(data_sample, (width, height), size, pred_score_thr)
+    small.set_metainfo(dict(ori_shape=size[::-1]))
+    return np.ascontiguousarray(pixels[..., ::-1]), small
 
 
 def blended(image: np.ndarray, masks: EncodedMasks, colours: list[tuple], alpha: float) -> np.ndarray:
@@ -105,6 +126,19 @@ def blended(image: np.ndarray, masks: EncodedMasks, colours: list[tuple], alpha:
         edges, _ = cv2.findContours(np.ascontiguousarray(pixels), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(image, edges, -1, (255, 255, 255), 1)
     return image
+
+
+def reduced_sample(
+    data_sample: DetDataSample, image_size: tuple[int, int], size: tuple[int, int], pred_score_thr: float
+) -> DetDataSample:
+    """A copy with what is drawn in a reduced copy of the image, see :func:`reduced`."""
+    data_sample = data_sample.new()
+    for key in (key for key in INSTANCES if key in data_sample):
+        shown = data_sample.get(key)
+        # Most of the time is spent on masks: those that nobody will see are left out.
+        shown = shown[shown.scores > pred_score_thr] if key == 'pred_instances' else shown
+        setattr(data_sample, key, reduced(shown, image_size, size))
+    return data_sample
 
 
 def reduced(instances: InstanceData, image_size: tuple[int, int], size: tuple[int, int]) -> InstanceData:

@@ -1,7 +1,7 @@
 """Chips as in the SNIPER paper: where to look, and at which scale. NumPy and Numba only."""
 
 from .geometry import box_sizes, clip_boxes, to_chip, to_image, visible_fraction
-from .plan import BoxTable, ChipKey, ChipKind, ChipPlan
+from .plan import BoxTable, ChipKey, ChipKind, ChipPlan, ChipTable
 from .planner import ChipPlanner, Chips
 from .pool import NegativePool, image_key
 from .pyramid import PyramidPlanner, build_planner
@@ -13,6 +13,7 @@ __all__ = [
     'ChipKind',
     'ChipPlan',
     'ChipPlanner',
+    'ChipTable',
     'Chips',
     'NegativePool',
     'PyramidPlanner',

@@ -18,8 +18,11 @@ import numba
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function on its first call, or read what an earlier process compiled."""
-    dispatcher = numba.njit(function)
+    """Compile a function on its first call, or read what an earlier process compiled.
+
+    It runs without Python's lock, so that a plan can be made in the background.
+    """
+    dispatcher = numba.njit(function, nogil=True)
     folder = cache_folder()
     if folder is not None:
         configured, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)

@@ -5,6 +5,7 @@ Shapes: I images, T boxes in all, N chips.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .planner import ChipPlanner, Chips, ImageSize
+
+NO_CHIPS = Chips(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0))
 
 
 class ChipKind(IntEnum):
@@ -34,6 +37,8 @@ class ChipKey(NamedTuple):
         scale: Network pixels per image pixel.
         seed: Seeds whatever augmentation follows.
         kind: A :class:`ChipKind`, as its number.
+        step: When the chip is shown, counted through all epochs.
+        keep_until: The last step for which who cuts the chip will need the same image again, if that is later.
     """
 
     image_idx: int
@@ -42,6 +47,8 @@ class ChipKey(NamedTuple):
     scale: float
     seed: int
     kind: int
+    step: int = 0
+    keep_until: int = -1
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,14 @@ class BoxTable:
     @classmethod
     def build(cls, images: Iterable[tuple[ArrayLike, ImageSize]]) -> BoxTable:
         """From (boxes (M, 4), (width, height)) per image."""
-        boxes, sizes = [np.zeros((0, 4))], []
+        # Arrays that grow: of millions of images a list of arrays would take a multiple of what they hold.
+        numbers, counts, sizes = array('d'), array('q', [0]), array('q')
         for bboxes, size in images:
-            boxes.append(np.asarray(bboxes, np.float64).reshape(-1, 4))
-            sizes.append(size)
-        start = np.cumsum([len(b) for b in boxes])
-        return cls(np.concatenate(boxes), start, np.array(sizes, np.int64).reshape(-1, 2))
+            boxes = np.asarray(bboxes, np.float64).reshape(-1, 4)
+            numbers.frombytes(boxes.tobytes())
+            counts.append(len(boxes))
+            sizes.extend(size)
+        return cls(np.array(numbers).reshape(-1, 4), np.cumsum(counts), np.array(sizes).reshape(-1, 2))
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -75,6 +84,32 @@ class BoxTable:
         """Boxes (M, 4) and (width, height) of one image."""
         width, height = self.sizes[idx].tolist()
         return self.bboxes[self.start[idx] : self.start[idx + 1]], (width, height)
+
+
+@dataclass(frozen=True)
+class ChipTable:
+    """Chips that a whole data set has to choose from.
+
+    Attributes:
+        start: (I + 1,) int64; image i owns chips ``start[i]:start[i + 1]``.
+        chips: All of them, image by image.
+    """
+
+    start: NDArray[np.int64]
+    chips: Chips
+
+    @classmethod
+    def build(cls, images: Sequence[Chips]) -> ChipTable:
+        """From the chips of each image."""
+        return cls(np.cumsum([0, *map(len, images)]), concatenate([NO_CHIPS, *images]))
+
+    def draw(self, most: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Chips]:
+        """Up to `most` chips of each image, at random and without replacement: (K,) the images, and K chips."""
+        counts = np.diff(self.start)
+        image = np.repeat(np.arange(len(counts)), counts)
+        shuffled = np.lexsort((rng.random(len(image)), image))
+        drawn = shuffled[np.arange(len(image)) - self.start[image] < most]
+        return image[drawn], self.chips.take(drawn)
 
 
 @dataclass(frozen=True)
@@ -101,7 +136,7 @@ class ChipPlan:
         seed: int,
         epoch: int,
         empty_chips: int,
-        negatives: Sequence[Chips] | None = None,
+        negatives: ChipTable | None = None,
         negatives_per_image: int = 0,
     ) -> ChipPlan:
         """Plan one epoch: per image its positive chips, then some of its negative ones; random ones if it has neither.
@@ -115,36 +150,42 @@ class ChipPlan:
             negatives: Per image of the table its pool of negative chips.
             negatives_per_image: How many of these to draw, without replacement; all of a smaller pool.
         """
-        rngs = np.random.default_rng((seed, epoch))
-        parts: list[tuple[int, Chips, ChipKind]] = []
-        for i in range(len(table)):
-            bboxes, size = table.image(i)
-            chips = planner.positive(bboxes, size, rngs)
-            pool = None if negatives is None else negatives[i]
-            parts.append((i, chips, ChipKind.POSITIVE))
-            if pool is not None and len(pool):
-                drawn = rngs.permutation(len(pool))[:negatives_per_image]
-                parts.append((i, pool.take(drawn), ChipKind.NEGATIVE))
-            elif not len(chips):
-                parts.append((i, planner.random(size, empty_chips, rngs), ChipKind.RANDOM))
-        images, chosen, kinds = zip(*parts, strict=True)
-        counts = [len(chips) for chips in chosen]
-        image_idx = np.repeat(np.array(images, np.int64), counts)
-        seeds = rngs.integers(2**32, size=len(image_idx))
-        return cls(image_idx, _concatenate(chosen), seeds, np.repeat(np.array(kinds, np.uint8), counts))
+        rng = np.random.default_rng((seed, epoch))
+        images = np.arange(len(table))
+        n_positive, positive = planner.positive_of_images(
+            table.bboxes, table.start, table.sizes, int(rng.integers(np.iinfo(np.int64).max))
+        )
+        pool = negatives or ChipTable(np.zeros(len(table) + 1, np.int64), NO_CHIPS)
+        of_image, drawn = pool.draw(negatives_per_image, rng)
+        bare = images[(n_positive == 0) & (np.diff(pool.start) == 0)]
+        parts = [
+            (np.repeat(images, n_positive), positive, ChipKind.POSITIVE),
+            (of_image, drawn, ChipKind.NEGATIVE),
+            (
+                np.repeat(bare, empty_chips),
+                planner.random_of_images(table.sizes[bare], empty_chips, rng),
+                ChipKind.RANDOM,
+            ),
+        ]
+        image_idx = np.concatenate([part[0] for part in parts])
+        kind = np.repeat(np.array([part[2] for part in parts], np.uint8), [len(part[0]) for part in parts])
+        order = np.argsort(image_idx, kind='stable')
+        seeds = rng.integers(2**32, size=len(order))
+        return cls(image_idx[order], concatenate([part[1] for part in parts]).take(order), seeds, kind[order])
 
     def __len__(self) -> int:
         return len(self.image_idx)
 
-    def key(self, n: int) -> ChipKey:
-        """Chip n of the plan as a :class:`ChipKey`."""
+    def key(self, n: int, step: int = 0, keep_until: int = -1) -> ChipKey:
+        """Chip n of the plan as a :class:`ChipKey`, to be shown in a step."""
         x1, y1, x2, y2 = (int(v) for v in self.chips.bboxes[n])
         scale_idx, scale = int(self.chips.scale_idx[n]), float(self.chips.scale[n])
         seed, kind = int(self.seeds[n]), int(self.kind[n])
-        return ChipKey(int(self.image_idx[n]), (x1, y1, x2, y2), scale_idx, scale, seed, kind)
+        return ChipKey(int(self.image_idx[n]), (x1, y1, x2, y2), scale_idx, scale, seed, kind, step, keep_until)
 
 
-def _concatenate(parts: Sequence[Chips]) -> Chips:
+def concatenate(parts: Sequence[Chips]) -> Chips:
+    """The chips of all parts, in their order."""
     return Chips(
         np.concatenate([chips.bboxes for chips in parts]),
         np.concatenate([chips.scale_idx for chips in parts]),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cover import ROW_MAJOR
+from .data_set import count_unlearnt, positive_chips_of_images, windows_of_images
 from .geometry import as_boxes, clip_boxes
 from .scales import Scale, assign_scales, check_scales, check_valid_ranges, windows_at_scales
 from .selection import negative_chips, positive_chips, uncovered_proposals
@@ -156,13 +157,22 @@ class ChipPlanner:
             image_size: (width, height) of the image.
             n_chips: How many.
             rng: Source of randomness.
+
+        Raises:
+            ValueError: If the image has no pixels.
         """
-        _, sides = self.windows(image_size)
-        scale_idx = rng.integers(len(sides), size=n_chips)
-        extent = np.minimum(sides[scale_idx, None], image_size)
-        origin = rng.integers(np.asarray(image_size) - extent + 1)
+        return self.random_of_images(np.array([check_image_size(image_size)]), n_chips, rng)
+
+    def random_of_images(self, sizes: NDArray[np.int64], n_chips: int, rng: np.random.Generator) -> Chips:
+        """:meth:`random` of many images, (I, 2): `n_chips` of each, image by image."""
+        sizes = np.repeat(sizes, n_chips, axis=0)
+        sides = self.windows_of_images(sizes)[1]
+        scale_idx = rng.integers(len(self.scales), size=len(sizes))
+        side = sides[np.arange(len(sides)), scale_idx]
+        extent = np.minimum(side[:, None], sizes)
+        origin = rng.integers(sizes - extent + 1)
         bboxes = np.concatenate([origin, origin + extent], axis=1).astype(np.float32)
-        return Chips(bboxes, scale_idx, self.chip_size / sides[scale_idx])
+        return Chips(bboxes, scale_idx, self.chip_size / side)
 
     def valid(self, bboxes: ArrayLike, image_size: ImageSize) -> NDArray[np.bool_]:
         """Which boxes are learnt at which scale: (S, M) bool.
@@ -188,6 +198,30 @@ class ChipPlanner:
         width, height = check_image_size(image_size)
         boxes = clip_boxes(as_boxes(bboxes), (0, 0, width, height))
         return assign_scales(boxes, width, height, self.valid_ranges, *self.windows(image_size))
+
+    def positive_of_images(
+        self, bboxes: NDArray[np.float64], start: NDArray[np.int64], sizes: NDArray[np.int64], seed: int
+    ) -> tuple[NDArray[np.int64], Chips]:
+        """Of many images at once, :meth:`positive`, each with an ``rng`` of its own: (I,) how many, and the chips.
+
+        Args:
+            bboxes: (T, 4) finite boxes xyxy, image frame, without crowds.
+            start: (I + 1,); image i owns rows ``start[i]:start[i + 1]``.
+            sizes: (I, 2), (width, height) of each image.
+            seed: Seed of all of them, >= 0.
+        """
+        counts, *chips = positive_chips_of_images(bboxes, start, sizes, *self._recipe, seed)
+        return counts, Chips(*chips)
+
+    def count_unlearnt(
+        self, bboxes: NDArray[np.float64], start: NDArray[np.int64], sizes: NDArray[np.int64]
+    ) -> tuple[int, int]:
+        """How many boxes have a side under 2 px, and how many others no chip holds; see :meth:`positive_of_images`."""
+        return count_unlearnt(bboxes, start, sizes, self._zooms, self._edges, self.valid_ranges, self.chip_size)
+
+    def windows_of_images(self, sizes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """:meth:`windows` of many images, (I, 2) -> (I, S) float64, (I, S) int64."""
+        return windows_of_images(sizes, self._zooms, self._edges, self.chip_size)
 
     def windows(self, image_size: ImageSize) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Scale factor and side of a chip in image pixels, per scale: (S,) float64, (S,) int64."""

@@ -38,10 +38,19 @@ class PyramidPlanner(ChipPlanner):
 
     def positive(self, gt_bboxes: ArrayLike, image_size: ImageSize, rng: np.random.Generator | None = None) -> Chips:
         """The image at every scale, whatever is in it: S chips. Arguments as for :meth:`ChipPlanner.positive`."""
-        width, height = check_image_size(image_size)
-        n_scales = len(self.scales)
-        bboxes = np.tile(np.array([0, 0, width, height], np.float32), (n_scales, 1))
-        return Chips(bboxes, np.arange(n_scales), self.windows(image_size)[0])
+        size = np.array([check_image_size(image_size)])
+        _, chips = self.positive_of_images(np.zeros((0, 4)), np.zeros(2, np.int64), size, seed=0)
+        return chips
+
+    def positive_of_images(
+        self, bboxes: NDArray[np.float64], start: NDArray[np.int64], sizes: NDArray[np.int64], seed: int
+    ) -> tuple[NDArray[np.int64], Chips]:
+        """Every image at every scale: (I,) S each, and I * S chips. As :meth:`ChipPlanner.positive_of_images`."""
+        n_images, n_scales = len(sizes), len(self.scales)
+        whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1).astype(np.float32)
+        factors = self.windows_of_images(sizes)[0].reshape(-1)
+        chips = Chips(np.repeat(whole, n_scales, axis=0), np.tile(np.arange(n_scales), n_images), factors)
+        return np.full(n_images, n_scales), chips
 
     def uncovered(self, proposals: ArrayLike, image_size: ImageSize, positives: Chips) -> NDArray[np.bool_]:
         """None: whole images leave nothing uncovered, so there are no negative chips. As the planner's."""

@@ -43,7 +43,7 @@ def positive_chips(
         stride: Stride of the window grid in network pixels.
         seed: Shifts the grid and breaks ties; ``ROW_MAJOR`` does neither.
     """
-    boxes = _clipped(bboxes, width, height)
+    boxes = clipped(bboxes, width, height)
     factors, sides = windows_at_scales(width, height, zooms, edges, chip_size)
     planned = assign_scales(boxes, width, height, ranges, factors, sides)[1]
     least = np.ones(len(sides), np.int64)
@@ -81,7 +81,7 @@ def negative_chips(
         stride: Stride of the window grid in network pixels.
         seed: Shifts the grid and breaks ties; ``ROW_MAJOR`` does neither.
     """
-    boxes = _clipped(proposals, width, height)
+    boxes = clipped(proposals, width, height)
     factors, sides = windows_at_scales(width, height, zooms, edges, chip_size)
     wanted = uncovered_proposals(boxes, positives, positive_scales, ranges, sides)
     return _cover_scales(boxes, wanted, least, width, height, factors, sides, chip_size, stride, seed)
@@ -129,7 +129,7 @@ def _is_covered(box: NDArray, chips: NDArray) -> bool:
 
 
 @compiled
-def _clipped(bboxes: NDArray, width: int, height: int) -> NDArray:
+def clipped(bboxes: NDArray, width: int, height: int) -> NDArray:
     """The part of each box inside the image: (M, 4) -> (M, 4). The compiled twin of ``clip_boxes``."""
     boxes = np.empty_like(bboxes)
     for m in range(len(bboxes)):

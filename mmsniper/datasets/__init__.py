@@ -1,17 +1,30 @@
 """From plan to batch: the data set of chips, its epoch sampler, and the transforms that cut and pack them."""
 
 from .annotations import CheckedCocoDataset
+from .chip_batch_sampler import ChipBatchSampler
 from .chip_dataset import ChipDataset
-from .plan_sampler import ChipPlanSampler
-from .transforms import ChipSampler, LoadImageOrBlank, MixChips, PackChipInputs, To8Bit
+from .plan_sampler import ChipPlanSampler, chip_sampler
+from .transforms import (
+    ChipSampler,
+    LoadChipAnnotations,
+    LoadImageOrBlank,
+    MixChips,
+    OpenImage,
+    PackChipInputs,
+    To8Bit,
+)
 
 __all__ = [
     'CheckedCocoDataset',
+    'ChipBatchSampler',
     'ChipDataset',
     'ChipPlanSampler',
     'ChipSampler',
+    'LoadChipAnnotations',
     'LoadImageOrBlank',
     'MixChips',
+    'OpenImage',
     'PackChipInputs',
     'To8Bit',
+    'chip_sampler',
 ]

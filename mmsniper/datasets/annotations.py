@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from logging import WARNING
 from typing import Any
 
@@ -15,8 +17,10 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from ..chips import BoxTable
 from ..registry import DATASETS
 from .coco_file import CocoFile
+from .reports import progress
 
 
 @DATASETS.register_module()
@@ -43,7 +47,20 @@ class CheckedCocoDataset(CocoDataset):
     def load_data_list(self) -> list[dict]:
         """Check the file, then load it as mmdet does."""
         check_on_load(self, loads_masks(self.pipeline.transforms))
-        return super().load_data_list()
+        with collector_paused():
+            return super().load_data_list()
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Without the cyclic garbage collector, which would search millions of new records again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class CheckedApi:
@@ -57,7 +74,7 @@ class CheckedApi:
         file: The file; None before it is read.
     """
 
-    def __init__(self, dataset: CocoDataset, with_masks: bool) -> None:
+    def __init__(self, dataset: CocoDataset, with_masks: bool | str) -> None:
         self.dataset = dataset
         self.with_masks = with_masks
         self.api = dataset.COCOAPI
@@ -98,7 +115,7 @@ class CheckedApi:
         return content
 
 
-def build_checked(cfg: dict, with_masks: bool) -> Dataset:
+def build_checked(cfg: dict, with_masks: bool | str) -> Dataset:
     """Build a data set of any kind; the COCO files below it are checked as they are read.
 
     Args:
@@ -127,19 +144,20 @@ def _lazy(cfg: dict) -> dict:
     return cfg
 
 
-def loads_masks(pipeline: Iterable[Any]) -> bool:
-    """Whether one of a pipeline's transforms wants masks from the annotations."""
-    return any(getattr(step, 'with_mask', False) for step in pipeline)
+def loads_masks(pipeline: Iterable[Any]) -> bool | str:
+    """Whether one of a pipeline's transforms wants masks from the annotations; 'polygons', if it loses others."""
+    steps = [step for step in pipeline if getattr(step, 'with_mask', False)]
+    return bool(steps) and (all(getattr(step, 'poly2mask', True) for step in steps) or 'polygons')
 
 
-def check_on_load(dataset: CocoDataset, with_masks: bool) -> CheckedApi:
+def check_on_load(dataset: CocoDataset, with_masks: bool | str) -> CheckedApi:
     """Let a data set that has not read its file yet check it then."""
     if not isinstance(dataset.COCOAPI, CheckedApi):
         dataset.COCOAPI = CheckedApi(dataset, with_masks)
     return dataset.COCOAPI
 
 
-def report_left_out(dataset: Dataset, with_masks: bool) -> None:
+def report_left_out(dataset: Dataset, with_masks: bool | str) -> None:
     """Say once, per COCO file under a loaded data set, how many images are left out; check files that were not, yet.
 
     Args:
@@ -191,6 +209,36 @@ def image_boxes(data_info: dict) -> tuple[np.ndarray, np.ndarray, tuple[int, int
         raise ValueError(f'{name}: instance {broken[0]} has the box {bboxes[broken[0]].tolist()}; correct or remove it')
     ignored = np.array([bool(instance.get('ignore_flag', 0)) for instance in instances], bool)
     return bboxes, ignored, (int(data_info['width']), int(data_info['height']))
+
+
+def read_boxes(dataset: Dataset) -> tuple[BoxTable, int, list[str]]:
+    """What chips are planned for: the boxes of a data set, the number of ignored regions, and the images' paths.
+
+    Raises:
+        ValueError: If it has no image, or no object; see also :func:`image_boxes`.
+    """
+    if len(dataset) == 0:
+        raise ValueError(f'{type(dataset).__name__} has no image: check ann_file and filter_cfg')
+    n_regions = 0
+    img_paths = []
+
+    def images() -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        nonlocal n_regions
+        for idx in progress(range(len(dataset)), 'Boxes'):
+            data_info = dataset.get_data_info(idx)
+            bboxes, ignored, size = image_boxes(data_info)
+            img_paths.append(data_info.get('img_path', f'image {idx}'))
+            n_regions += int(ignored.sum())
+            yield bboxes[~ignored], size
+
+    with collector_paused():
+        table = BoxTable.build(images())
+    if not len(table.bboxes):
+        raise ValueError(
+            f'none of the {len(table)} images has an object of the classes {dataset.metainfo.get("classes")}: the '
+            'annotation file has no annotations of them, or all were left out (the log says why)'
+        )
+    return table, n_regions, img_paths
 
 
 def _coco_datasets(dataset: Any) -> Iterator[CocoDataset]:

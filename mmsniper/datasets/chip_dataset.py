@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from logging import WARNING
 
 import numpy as np
 import torch
-from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import MultiImageMixDataset
-from mmdet.registry import TRANSFORMS
-from mmengine.dataset import Compose
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..chips import BoxTable, ChipKey, ChipKind, ChipPlan, ChipPlanner, build_planner
+from ..chips import ChipKey, ChipKind, ChipPlan, ChipPlanner, build_planner
 from ..chips.compiled import is_cold
 from ..image_files import UnreadableImageError
 from ..registry import DATASETS
-from .annotations import build_checked, image_boxes, loads_masks, report_left_out
+from .annotations import build_checked, collector_paused, loads_masks, read_boxes, report_left_out
+from .chip_pipeline import ChipPipeline
+from .image_cache import ImageCache
 from .negatives import DatasetNegatives
+from .reports import report_plan
 from .seeding import seeded
-from .transforms.loading import CheckedLoad
+from .transforms.open_image import say_if_large
 
+# So many take seconds to plan.
+MANY_IMAGES = 50_000
 # With on_bad_image='skip': tries before it gives up, and names in one message.
 MOST_SKIPPED, MOST_NAMED = 100, 50
 
@@ -49,12 +51,14 @@ class ChipDataset(Dataset):
         on_bad_image: 'raise', or 'skip' files that cannot be read: other chips, drawn by the chip's seed, take the
             place of theirs. Each is named when it is found, and all by :class:`~mmsniper.hooks.DataCheckHook` after
             each epoch.
+        cache_mb: Megabytes of loaded images that each worker may keep for chips still to come, where
+            :class:`ChipBatchSampler` orders them. 0 = none: every chip loads its image.
 
     Raises:
         TypeError: If ``dataset`` gives no annotations per image, or ``negatives`` has other settings.
         FileNotFoundError: If the file of negative chips is missing.
         ValueError: If it has no image or no object, an image has no size, a box is not finite, ``empty_chips`` is
-            negative, or the negative chips were mined with another planner or on another data set.
+            or ``cache_mb`` is negative, or the negative chips were mined with another planner or on another data set.
         RuntimeError: On indexing, if a transform fails; the message names the image and the chip.
     """
 
@@ -66,14 +70,17 @@ class ChipDataset(Dataset):
         empty_chips: int = 1,
         negatives: dict | None = None,
         on_bad_image: str = 'raise',
+        cache_mb: float = 1024,
     ) -> None:
         if isinstance(empty_chips, bool) or not isinstance(empty_chips, int) or empty_chips < 0:
             raise ValueError(f'empty_chips must be a whole number >= 0; got {empty_chips!r}')
         if on_bad_image not in ('raise', 'skip'):
             raise ValueError(f"on_bad_image is 'raise' or 'skip'; got {on_bad_image!r}")
+        if isinstance(cache_mb, bool) or not isinstance(cache_mb, (int, float)) or not 0 <= cache_mb < 2**30:
+            raise ValueError(f'cache_mb is a number of megabytes per worker, >= 0; got {cache_mb!r}')
         self.on_bad_image = on_bad_image
-        steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
-        self.pipeline = Compose([CheckedLoad(step) if isinstance(step, LoadImageFromFile) else step for step in steps])
+        self.pipeline = ChipPipeline(pipeline)
+        self.image_cache = ImageCache(int(cache_mb * 2**20))
         with_masks = loads_masks(self.pipeline.transforms)
         self.dataset = build_checked(dataset, with_masks) if isinstance(dataset, dict) else dataset
         if isinstance(self.dataset, MultiImageMixDataset) or not hasattr(self.dataset, 'get_data_info'):
@@ -82,11 +89,13 @@ class ChipDataset(Dataset):
                 'mix the chips instead: MultiImageMixDataset(dataset=dict(type="mmsniper.ChipDataset", ...)) with '
                 'mmsniper.MixChips'
             )
-        self.dataset.full_init()
+        with collector_paused():
+            self.dataset.full_init()
         self.planner = build_planner(planner)
         self.empty_chips = empty_chips
         report_left_out(self.dataset, with_masks)
-        self.table, img_paths = self._build_table()
+        self.table, self.n_regions, img_paths = read_boxes(self.dataset)
+        say_if_large(self.pipeline.transforms, self.table.sizes)
         self.negatives = DatasetNegatives(img_paths, self.table.sizes, self.planner, **negatives) if negatives else None
         if self.negatives:
             self.negatives.report()
@@ -124,12 +133,15 @@ class ChipDataset(Dataset):
             epoch: Number of the epoch, from 0.
             seed: Seed of the run.
         """
-        if is_cold() and not self._reported:
+        if not self._reported and is_cold():
             print_log('ChipDataset: compiling the planner, half a minute, once on this machine', logger='current')
-        per_image = self.negatives.per_image if self.negatives else 0
-        plan = ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, self.negatives, per_image)
+        elif len(self.table) > MANY_IMAGES and not self._reported:
+            print_log(f'ChipDataset: planning {len(self.table)} images', logger='current')
+        pool, per_image = (self.negatives.table, self.negatives.per_image) if self.negatives else (None, 0)
+        plan = ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, pool, per_image)
         if not self._reported:
-            self._report(plan)
+            self._reported = True
+            report_plan(plan, self.planner, self.table, self.n_regions, negatives=self.negatives is not None)
         return plan
 
     def __len__(self) -> int:
@@ -139,7 +151,7 @@ class ChipDataset(Dataset):
         if not isinstance(key, ChipKey):
             self._count_number()
             key = self.current_plan.key(key)
-        rng = np.random.default_rng((key.seed, 2))
+        rng = None
         for _ in range(MOST_SKIPPED):
             try:
                 return self._cut(key)
@@ -150,35 +162,39 @@ class ChipDataset(Dataset):
                     print_log(f'Skipped: {error}', 'current', WARNING)
                 self._bad[key.image_idx] = 1
                 last = error
+            rng = rng or np.random.default_rng((key.seed, 2))
             key = self.draw_key(rng)
         raise RuntimeError(f'{MOST_SKIPPED} images in a row: {last}; is data_prefix right?') from last
 
     def _cut(self, key: ChipKey) -> dict:
         """The chip of a key, through the pipeline."""
         self.last_key = key
-        results = self.dataset.get_data_info(key.image_idx)
-        results.update(
-            chip_seed=key.seed,
-            chip=np.array(key.bbox, np.float32),
-            scale_idx=key.scale_idx,
-            chip_scale=key.scale,
-            chip_planner=self.planner,
-            sample_idx=key.image_idx,
-        )
-        where = f'{results.get("img_path", f"image {key.image_idx}")}, chip {key.bbox} of scale {key.scale_idx}'
         try:
+            loaded = self.image_cache.get(key, lambda: self.pipeline.load(self.dataset.get_data_info(key.image_idx)))
             with seeded(key.seed):
-                results = self.pipeline(results)
+                results = loaded and self.pipeline.cut(
+                    loaded,
+                    chip_seed=key.seed,
+                    chip=np.array(key.bbox, np.float32),
+                    scale_idx=key.scale_idx,
+                    chip_scale=key.scale,
+                    chip_planner=self.planner,
+                    sample_idx=key.image_idx,
+                )
         except UnreadableImageError:
             raise
         except Exception as error:
-            raise RuntimeError(f'{where}: {type(error).__name__}: {error}') from error
+            raise RuntimeError(f'{self._where(key)}: {type(error).__name__}: {error}') from error
         if results is None:
             raise RuntimeError(
-                f'{where}: a transform returned None, which drops the sample; keep chips without ground truth '
-                '(FilterAnnotations: keep_empty=False) and LoadImageFromFile strict (ignore_empty=False)'
+                f'{self._where(key)}: a transform returned None, which drops the sample; keep chips without ground '
+                'truth (FilterAnnotations: keep_empty=False) and LoadImageFromFile strict (ignore_empty=False)'
             )
         return results
+
+    def _where(self, key: ChipKey) -> str:
+        path = self.dataset.get_data_info(key.image_idx).get('img_path', f'image {key.image_idx}')
+        return f'{path}, chip {key.bbox} of scale {key.scale_idx}'
 
     def report_skipped(self) -> None:
         """Say which images ``on_bad_image='skip'`` has skipped so far on any rank, if there are new ones."""
@@ -228,58 +244,6 @@ class ChipDataset(Dataset):
             print_log(
                 'ChipDataset: chips are asked for by number, again and again, so every epoch has the same ones; set '
                 "train_dataloader.sampler=dict(_delete_=True, type='mmsniper.ChipPlanSampler')",
-                logger='current',
-                level=WARNING,
-            )
-
-    def _build_table(self) -> tuple[BoxTable, list[str]]:
-        if len(self.dataset) == 0:
-            raise ValueError(f'{type(self.dataset).__name__} has no image: check ann_file and filter_cfg')
-        self.n_crowd = 0
-        img_paths = []
-
-        def images() -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-            for idx in range(len(self.dataset)):
-                data_info = self.dataset.get_data_info(idx)
-                bboxes, crowd, size = image_boxes(data_info)
-                img_paths.append(data_info.get('img_path', f'image {idx}'))
-                self.n_crowd += int(crowd.sum())
-                yield bboxes[~crowd], size
-
-        table = BoxTable.build(images())
-        if not len(table.bboxes):
-            raise ValueError(
-                f'none of the {len(table)} images has an object of the classes {self.metainfo.get("classes")}: the '
-                'annotation file has no annotations of them, or all were left out (the log says why)'
-            )
-        return table, img_paths
-
-    def _report(self, plan: ChipPlan) -> None:
-        """Say once what will be learnt from, and what is left out."""
-        unusable = unreachable = 0
-        for idx in range(len(self.table)):
-            boxes, size = self.table.image(idx)
-            valid, planned = self.planner.assign(boxes, size)
-            unusable += int((~valid.any(axis=0)).sum())
-            unreachable += int((valid.any(axis=0) & ~planned.any(axis=0)).sum())
-        self._reported = True
-        chips = plan.chips
-        per_scale = np.bincount(chips.scale_idx, minlength=len(self.planner.scales)) / len(self.table)
-        negative = int((plan.kind == ChipKind.NEGATIVE).sum())
-        empty = int((np.diff(self.table.start) == 0).sum())
-        print_log(
-            f'ChipDataset: {len(self.table)} images ({empty} without objects), {len(self.table.bboxes)} objects, '
-            f'{self.n_crowd} ignored regions; {len(chips) / len(self.table):.2f} chips per image and epoch, by scale '
-            + ' + '.join(f'{n:.2f}' for n in per_scale)
-            + (f', {negative / len(self.table):.2f} of them negative' if self.negatives else ''),
-            logger='current',
-        )
-        if unusable:
-            print_log(f'ChipDataset: {unusable} objects have a side under 2 px; no chip is planned for them', 'current')
-        if unreachable:
-            print_log(
-                f'ChipDataset: {unreachable} objects are larger than a chip at every scale and are only seen in parts; '
-                f'add a coarser scale such as ({self.planner.chip_size}, {self.planner.chip_size})',
                 logger='current',
                 level=WARNING,
             )

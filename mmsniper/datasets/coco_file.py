@@ -7,6 +7,7 @@ and hands the rest to pycocotools, which some of it crashes.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from logging import WARNING
@@ -19,12 +20,16 @@ from .coco_records import (
     category_fault,
     image_fault,
     is_id,
+    name_of,
+    other_type,
     reason_to_drop,
     segmentation_fault,
     usable_polygons,
 )
+from .reports import progress
 
 SHOWN = 5  # records named per message
+LARGE_FILE = 50_000_000  # bytes that take seconds to read
 
 
 class CocoFile:
@@ -33,7 +38,7 @@ class CocoFile:
     Args:
         path: Where the file is read.
         name: What messages call it.
-        with_masks: Objects need a segmentation.
+        with_masks: Objects need a segmentation; with 'polygons', one that is no RLE.
         evaluated: COCO's evaluation reads the file, too, and wants ``area`` and ``iscrowd``, which are otherwise added.
         completed: What is added is used, and therefore said.
 
@@ -47,7 +52,7 @@ class CocoFile:
     """
 
     def __init__(
-        self, path: str, name: str, with_masks: bool = False, evaluated: bool = False, completed: bool = True
+        self, path: str, name: str, with_masks: bool | str = False, evaluated: bool = False, completed: bool = True
     ) -> None:
         self.name = name
         self.with_masks = with_masks
@@ -88,6 +93,8 @@ class CocoFile:
         self._report()
 
     def _read(self, path: str) -> dict:
+        if (size := os.path.getsize(path)) > LARGE_FILE:
+            print_log(f'Reading {self.name}, {size / 1e6:.0f} MB', 'current')
         try:
             with open(path, encoding='utf-8') as file:
                 content = json.load(file)
@@ -113,7 +120,7 @@ class CocoFile:
     def _check_all(self, kind: str, fault_of: Callable[[Any], tuple[str, str] | None]) -> None:
         for n, record in enumerate(self.content[kind]):
             if fault := fault_of(record):
-                self._fault(kind, *fault, _name_of(kind, n, record))
+                self._fault(kind, *fault, name_of(kind, n, record))
 
     def _check_twice(self, kind: str, key: str, remedy: str) -> None:
         seen = set()
@@ -165,7 +172,7 @@ class CocoFile:
     def _check_annotations(self, classes: Sequence[str] | None) -> None:
         used = {id for id, name in self.category_names.items() if classes is None or name in classes}
         seen = set()
-        for n, annotation in enumerate(self.content['annotations']):
+        for n, annotation in enumerate(progress(self.content['annotations'], 'Annotations')):
             fault = annotation_fault(annotation)
             image_id = annotation.get('image_id') if isinstance(annotation, dict) else None
             image = self.images.get(image_id) if is_id(image_id) else None
@@ -181,7 +188,7 @@ class CocoFile:
                 if reason:
                     self._note(f'{{}} annotations left out, {reason}', annotation['id'])
             if fault:
-                self._fault('annotations', *fault, _name_of('annotations', n, annotation, image))
+                self._fault('annotations', *fault, name_of('annotations', n, annotation, image))
             elif image is None:
                 self._note('{} annotations left out, their image is not in the file', annotation['id'])
 
@@ -192,7 +199,7 @@ class CocoFile:
         seen.add(annotation['id'])
         for key, known in ('image_id', self.images), ('category_id', self.category_names):
             value = annotation[key]
-            if value not in known and _other_type(value) in known:
+            if value not in known and other_type(value) in known:
                 other = 'text' if isinstance(value, str) else 'a number'
                 return f'have {other} as {key}, unlike the id that is meant', 'write both alike, without quotes'
         if annotation['category_id'] not in self.category_names:
@@ -222,6 +229,9 @@ class CocoFile:
                     'y2]]',
                 )
             return 'are crowds without segmentation, but the pipeline loads masks', 'add the RLE of their region'
+        if isinstance(segmentation, dict) and self.with_masks == 'polygons' and not annotation['iscrowd']:
+            remedy = "write dict(type='mmsniper.LoadChipAnnotations', with_bbox=True, with_mask=True)"
+            return 'are RLE, and LoadAnnotations(poly2mask=False) makes ignored regions of them', remedy
         if isinstance(segmentation, list):
             usable = usable_polygons(segmentation)
             if usable < len(segmentation):
@@ -258,25 +268,9 @@ class CocoFile:
             print_log(f'{self.name}: {text.format(len(records))} (ids {_some(records)})', 'current', WARNING)
 
 
-def _name_of(kind: str, n: int, record: Any, image: dict | None = None) -> str:
-    number = record.get('id') if isinstance(record, dict) else None
-    name = f'number {n} in the list' if number is None else f'id {number!r}'
-    of = record.get('file_name', '') if kind == 'images' and isinstance(record, dict) else ''
-    if image is not None:
-        of = f'of image {image.get("file_name", image["id"])}'
-    return f'{name} {of}'.strip()
-
-
 def _some(records: Iterable[Any]) -> str:
     records = list(records)
     return ', '.join(str(record) for record in records[:SHOWN]) + (', ...' if len(records) > SHOWN else '')
-
-
-def _other_type(value: Any) -> Any:
-    """An id as text instead of a number, or the other way round; None if it is no number."""
-    if not isinstance(value, str):
-        return str(value)
-    return int(value) if value.lstrip('-').isdecimal() else None
 
 
 def _as_tuple(names: Iterable[str]) -> str:

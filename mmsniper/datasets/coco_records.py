@@ -26,6 +26,23 @@ def is_number(value: Any) -> bool:
     return type(value) is int or (type(value) is float and isfinite(value))
 
 
+def name_of(kind: str, n: int, record: Any, image: dict | None = None) -> str:
+    """What messages call record `n` of a list, `kind`; an annotation with its image, if there is one."""
+    number = record.get('id') if isinstance(record, dict) else None
+    name = f'number {n} in the list' if number is None else f'id {number!r}'
+    of = record.get('file_name', '') if kind == 'images' and isinstance(record, dict) else ''
+    if image is not None:
+        of = f'of image {image.get("file_name", image["id"])}'
+    return f'{name} {of}'.strip()
+
+
+def other_type(value: Any) -> Any:
+    """An id as text instead of a number, or the other way round; None if it is no number."""
+    if not isinstance(value, str):
+        return str(value)
+    return int(value) if value.lstrip('-').isdecimal() else None
+
+
 def image_fault(image: Any) -> Fault | None:
     """Of an entry of ``images``."""
     if not isinstance(image, dict):
@@ -58,17 +75,19 @@ def annotation_fault(annotation: Any) -> Fault | None:
     """Of an entry of ``annotations``, as far as it can be told without its image."""
     if not isinstance(annotation, dict):
         return 'are no objects', 'write {"id": ..., "image_id": ..., "category_id": ..., "bbox": [x, y, w, h], ...}'
-    for key in ('id', 'image_id', 'category_id', 'bbox'):
-        if key not in annotation:
-            return f'have no {key}', 'add it, or remove them'
-    if not (is_id(annotation['id']) and is_id(annotation['image_id']) and is_id(annotation['category_id'])):
+    try:
+        ids, bbox = (annotation['id'], annotation['image_id'], annotation['category_id']), annotation['bbox']
+    except KeyError as error:
+        return f'have no {error.args[0]}', 'add it, or remove them'
+    if not {*map(type, ids)} <= {int, str} and not all(map(is_id, ids)):
         return 'have an id, image_id or category_id that is neither a whole number nor text', 'correct or remove them'
-    bbox = annotation['bbox']
-    if not isinstance(bbox, (list, tuple)) or len(bbox) != 4 or not all(type(value) in (int, float) for value in bbox):
+    if not isinstance(bbox, (list, tuple)) or len(bbox) != 4 or not {*map(type, bbox)} <= {int, float}:
         return 'have a bbox that is not four numbers', 'write [x, y, width, height] in pixels, or remove them'
-    if not all(map(is_number, bbox)):
-        return 'have a box that is not finite', 'correct or remove them'
-    if max(map(abs, bbox)) > LARGEST_COORDINATE:
+    x, y, width, height = map(abs, bbox)
+    largest = LARGEST_COORDINATE
+    if not (x <= largest and y <= largest and width <= largest and height <= largest):  # nan is not
+        if not all(map(is_number, bbox)):
+            return 'have a box that is not finite', 'correct or remove them'
         return f'have a box with a number beyond {LARGEST_COORDINATE}', 'write pixels, or remove them'
     area = annotation.get('area')
     if area is not None and not is_number(area):
@@ -96,8 +115,7 @@ def segmentation_fault(segmentation: Any, width: int, height: int) -> Fault | No
     for polygon in segmentation:
         if not isinstance(polygon, list) or not {*map(type, polygon)} <= {int, float}:
             return 'have a polygon that is no list of numbers', 'write [[x, y, x, y, ...], ...], or remove it'
-        # Finite as a sum is faster than number by number; ints are, but may be too large for a float.
-        if not sum(map(abs, polygon)) <= LARGEST_COORDINATE * len(polygon):
+        if not _is_bounded(polygon):
             return 'have a polygon with a number that is not finite, or too large', 'correct or remove it'
     return None
 
@@ -123,8 +141,32 @@ def reason_to_drop(annotation: dict, image: dict, used: set) -> str | None:
 
 
 def usable_polygons(segmentation: list) -> int:
-    """How many polygons mmdet keeps: those with three points or more."""
-    return sum(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in segmentation)
+    """How many polygons mmdet keeps."""
+    return sum(map(is_usable_polygon, segmentation))
+
+
+def is_usable_polygon(polygon: list) -> bool:
+    """Whether mmdet keeps a polygon: it has three points or more."""
+    return len(polygon) >= 6 and len(polygon) % 2 == 0
+
+
+def rle_runs(counts: Any) -> np.ndarray | None:
+    """Lengths of the runs of an RLE's ``counts``, (R,) int64; None if they are neither text nor whole numbers."""
+    if isinstance(counts, bytes):
+        counts = counts.decode('utf-8', 'replace')
+    if isinstance(counts, str):
+        return _decoded_runs(counts)
+    if isinstance(counts, list) and all(type(run) is int and run >= 0 for run in counts):
+        return np.array(counts, np.int64)
+    return None
+
+
+def _is_bounded(numbers: list) -> bool:
+    """Whether all are finite, and none is huge: as a sum, which is faster than one by one."""
+    try:
+        return sum(map(abs, numbers)) <= LARGEST_COORDINATE * len(numbers)
+    except OverflowError:  # a whole number too large for a float
+        return False
 
 
 def _rle_fault(rle: dict, width: int, height: int) -> Fault | None:
@@ -133,11 +175,8 @@ def _rle_fault(rle: dict, width: int, height: int) -> Fault | None:
     if not isinstance(size, list) or size != [height, width]:
         return 'have an RLE of another size than their image', 'write "size": [height, width] and counts for it'
     remedy = 'encode the mask again, for example by pycocotools.mask.encode'
-    if isinstance(counts, str):
-        runs = _decoded_runs(counts)
-    elif isinstance(counts, list) and all(type(run) is int and run >= 0 for run in counts):
-        runs = np.array(counts, np.int64)
-    else:
+    runs = rle_runs(counts)
+    if runs is None and not isinstance(counts, str):
         return 'have an RLE with counts that are neither text nor whole numbers', remedy
     if runs is None or (runs < 0).any() or runs.sum() != width * height:
         return 'have an RLE whose counts do not add up to the pixels of their image', remedy

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from ..chips import ChipPlanner, Chips, NegativePool
+from ..chips import ChipPlanner, Chips, ChipTable, NegativePool
 from ..chips.pool import REMEDY, claim_key
 
-NOTHING = Chips(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0))
 
-
-class DatasetNegatives(Sequence[Chips]):
+class DatasetNegatives:
     """The negative chips of a data set's images, by image index; an image that was not mined has none.
 
     Args:
@@ -22,6 +20,9 @@ class DatasetNegatives(Sequence[Chips]):
         planner: The data set's planner.
         ann_file: What ``NegativeChipMiner`` or ``tools/mine_negative_chips.py`` wrote.
         per_image: Chips to draw per image and epoch.
+
+    Attributes:
+        table: The chips that there are to draw from.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -42,12 +43,10 @@ class DatasetNegatives(Sequence[Chips]):
         keys = [claim_key(paths, path) for path in img_paths]
         self._check_images(keys, sizes)
         self.rows = np.array([self.pool.row(key) for key in keys], np.int64)
+        self.table = self._table(sizes, planner)
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def __getitem__(self, idx: int) -> Chips:
-        return self.pool[self.rows[idx]] if self.rows[idx] >= 0 else NOTHING
 
     def report(self) -> None:
         """Say once what there is to draw from, and which images are missing."""
@@ -66,6 +65,16 @@ class DatasetNegatives(Sequence[Chips]):
                 logger='current',
                 level=30,
             )
+
+    def _table(self, sizes: np.ndarray, planner: ChipPlanner) -> ChipTable:
+        first = self.pool.start[self.rows]
+        counts = np.where(self.rows >= 0, self.pool.start[self.rows + 1] - first, 0)
+        start = np.concatenate([[0], np.cumsum(counts)])
+        image = np.repeat(np.arange(len(self)), counts)
+        chips = first[image] + np.arange(len(image)) - start[image]
+        scale_idx = self.pool.scale_idx[chips].astype(np.int64)
+        scale = planner.chip_size / planner.windows_of_images(sizes)[1][image, scale_idx]
+        return ChipTable(start, Chips(self.pool.bboxes[chips].astype(np.float32), scale_idx, scale))
 
     def _check_images(self, keys: list[str], sizes: np.ndarray) -> None:
         missing = [key for key in keys if key not in self.pool]

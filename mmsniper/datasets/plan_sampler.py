@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import numpy as np
 from mmdet.datasets import MultiImageMixDataset
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.logging import print_log
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..chips import ChipKey
+from ..chips import ChipKey, ChipPlan
 from ..registry import DATA_SAMPLERS
+from .background import in_background
 from .chip_dataset import ChipDataset
+from .epoch_order import Deal, epoch_order
 from .transforms import MixChips
 
 
@@ -23,7 +26,7 @@ class ChipPlanSampler(Sampler):
 
     A key says everything about a chip, so persistent workers, resuming and several ranks need nothing special. The
     length is that of the first plan: mmengine fixes an epoch's length at the start. Later plans differ by a few chips
-    and are cut or topped up at random.
+    and are cut or topped up at random. The next epoch is planned in the background of this one.
 
     Args:
         dataset: A :class:`ChipDataset`, or mmdet's ``MultiImageMixDataset`` around one.
@@ -55,6 +58,8 @@ class ChipPlanSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = -1
         self._skip = 0
+        self.dealt = self._dealt_before = Deal()
+        self._ahead: tuple[tuple[int, int] | None, Future[ChipPlan] | None] = (None, None)
         self._reported = False
         self.set_epoch(0)
         if len(self.plan) == 0:
@@ -64,45 +69,82 @@ class ChipPlanSampler(Sampler):
         self.num_samples = math.ceil(len(self.plan) / self.world_size)
         self.total_size = self.num_samples * self.world_size
 
+    def keep_images(self, batch_size: int, lanes: int) -> None:
+        """Show the chips of an image in batches that one worker makes; see :class:`ChipBatchSampler`.
+
+        Args:
+            batch_size: Chips per batch.
+            lanes: Every ``lanes``-th batch goes on with the same images.
+        """
+        self.dealt = Deal(batch_size * self.world_size, lanes)
+
     def set_epoch(self, epoch: int) -> None:
         """Plan an epoch; mmengine's ``DistSamplerSeedHook`` calls this before each."""
         if epoch != self.epoch:
             self.epoch = epoch
-            self.plan = self.dataset.current_plan = self.dataset.plan(epoch, self.seed)
+            self.plan = self.dataset.current_plan = self._planned(epoch)
 
-    def skip(self, shown: int) -> None:
+    def skip(self, shown: int, dealt: Deal) -> None:
         """Let the next iteration leave out the first chips of its order, as a resumed epoch does.
 
         Args:
             shown: How many, over all ranks.
+            dealt: How that epoch's chips were dealt to steps: the sampler's ``dealt`` at the time.
 
         Raises:
             ValueError: If that is less than none.
         """
         if shown < 0:
             raise ValueError(f'shown is a number of chips, >= 0; got {shown}')
-        self._skip = shown
+        self._skip, self._dealt_before = shown, dealt
 
     def __iter__(self) -> Iterator[ChipKey]:
+        self._plan_ahead()
         rng = np.random.default_rng((self.seed, self.epoch, 1))
-        order = rng.permutation(len(self.plan))[: self.total_size]
-        if len(order) < self.total_size:
-            order = np.append(order, rng.integers(len(self.plan), size=self.total_size - len(order)))
-        left_out = len(self.plan) - self.total_size
-        if left_out > 0 and not self._reported:
-            self._reported = True
-            print_log(
-                f'ChipPlanSampler: epoch {self.epoch} has {len(self.plan)} chips, {left_out} more than the epoch '
-                'length fixed at the start; as many, drawn at random, are left out (said once)',
-                logger='current',
-            )
-        if not self.shuffle:
-            order.sort()
-        order, self._skip = order[self._skip :], 0
-        # Another number of ranks may not divide what is left.
-        order = np.append(order, rng.integers(len(self.plan), size=-len(order) % self.world_size))
-        for n in order[self.rank :: self.world_size]:
-            yield self.plan.key(n)
+        skip, self._skip = self._skip, 0
+        deal = Deal(*(self._dealt_before if skip else self.dealt))
+        n_chips = len(self.plan)
+        self._report_left_out(n_chips - self.total_size)
+        order = epoch_order(self.plan.image_idx, deal, self.shuffle, self.total_size, rng)
+        n_shown = self.total_size - skip
+        n_shown += -n_shown % self.world_size  # another number of ranks may not divide what is left
+        rows, keep_until = (part[skip : skip + n_shown] for part in order)
+        n_more = n_shown - len(rows)
+        rows = np.append(rows, rng.integers(n_chips, size=n_more))
+        keep_until = np.append(keep_until, np.full(n_more, -1))
+        before = self.epoch * self.total_size  # steps are numbered through all epochs, however many these have
+        for n in range(self.rank, n_shown, self.world_size):
+            step = before + (skip + n) // deal.per_step
+            yield self.plan.key(rows[n], step, before + int(keep_until[n]) if keep_until[n] >= 0 else -1)
 
     def __len__(self) -> int:
         return self.num_samples
+
+    def _report_left_out(self, n: int) -> None:
+        """Say once that an epoch's plan has `n` chips more than it has time for."""
+        if n > 0 and not self._reported:
+            self._reported = True
+            print_log(
+                f'ChipPlanSampler: epoch {self.epoch} has {len(self.plan)} chips, {n} more than the epoch '
+                'length fixed at the start; as many, drawn at random, are left out (said once)',
+                logger='current',
+            )
+
+    def _planned(self, epoch: int) -> ChipPlan:
+        """The plan of an epoch, which was made meanwhile, or is made now."""
+        (ahead, future), self._ahead = self._ahead, (None, None)
+        if future is not None and ahead == (self.seed, epoch):
+            return future.result()
+        return self.dataset.plan(epoch, self.seed)
+
+    def _plan_ahead(self) -> None:
+        """Plan the next epoch while this one is shown, also behind the last, which nobody here knows to be that."""
+        ahead = self.seed, self.epoch + 1
+        if self._ahead[0] != ahead:
+            self._ahead = ahead, in_background(self.dataset.plan, self.epoch + 1, self.seed)
+
+
+def chip_sampler(loader: DataLoader) -> ChipPlanSampler | None:
+    """The sampler of a loader of chips, None of another loader."""
+    sampler = getattr(loader.batch_sampler, 'sampler', None)
+    return sampler if isinstance(sampler, ChipPlanSampler) else None

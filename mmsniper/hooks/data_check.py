@@ -11,8 +11,9 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
-from ..datasets import ChipPlanSampler
+from ..datasets import ChipBatchSampler, chip_sampler
 from ..image_files import check_depth
 from ..registry import HOOKS
 
@@ -36,7 +37,8 @@ class DataCheckHook(Hook):
         self.trained: Names | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Compare training and validation; look at the depth of some images."""
+        """Compare training and validation, lanes and workers; look at the depth of some images."""
+        check_lanes(runner.train_dataloader)
         if runner.val_loop is None:
             return
         check_depths(runner.val_dataloader.dataset)
@@ -56,8 +58,8 @@ class DataCheckHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Say which images were skipped, if the data set skips any."""
-        sampler = runner.train_dataloader.sampler
-        if isinstance(sampler, ChipPlanSampler):
+        sampler = chip_sampler(runner.train_dataloader)
+        if sampler is not None:
             sampler.dataset.report_skipped()
 
 
@@ -73,6 +75,19 @@ def check_depths(dataset: Any) -> None:
         return
     for idx in np.unique(np.linspace(0, len(dataset) - 1, 100).astype(int)) if len(dataset) else ():
         check_depth(loaders[0], dataset.get_data_info(int(idx)).get('img_path', ''))
+
+
+def check_lanes(loader: DataLoader) -> None:
+    """Warn if several workers of a training loader will load the same images."""
+    batches, workers = loader.batch_sampler, loader.num_workers
+    if isinstance(batches, ChipBatchSampler) and workers and batches.lanes % workers:
+        lanes = workers * max(1, round(batches.lanes / workers))
+        print_log(
+            f'{workers} workers share {batches.lanes} lanes, so several of them load the same image: write '
+            f'train_dataloader.batch_sampler=dict(lanes={lanes})',
+            'current',
+            WARNING,
+        )
 
 
 def compare(one: Names | None, other: Names | None, text: str) -> None:

@@ -15,7 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ..datasets import ChipPlanSampler
+from ..datasets import ChipPlanSampler, chip_sampler
+from ..datasets.epoch_order import Deal
 from ..registry import HOOKS
 from .checkpoints import mend_last_checkpoint
 
@@ -41,7 +42,8 @@ class ExactResumeHook(Hook):
 
     def __init__(self) -> None:
         self.epoch = self.first_iter = self.skipped = 0
-        self.resumed: dict[str, int] | None = None
+        self.dealt = Deal()
+        self.resumed: dict[str, Any] | None = None
         self.replay = False
 
     def before_run(self, runner: Runner) -> None:
@@ -57,8 +59,12 @@ class ExactResumeHook(Hook):
         if not runner._resume or sampler is None:
             return
         meta, step = checkpoint['meta'], _samples_per_step(runner)
-        if 'chips' not in meta:
-            print_log('The checkpoint was written without ExactResumeHook: its epoch begins anew', 'current', WARNING)
+        if 'dealt' not in meta.get('chips', {}):
+            print_log(
+                'The checkpoint was written without ExactResumeHook, or with an earlier one: its epoch begins anew',
+                'current',
+                WARNING,
+            )
             return
         self.resumed = meta['chips']
         self.replay = self.resumed['step'] != step
@@ -73,7 +79,7 @@ class ExactResumeHook(Hook):
             sampler.seed, sampler.epoch = seed, -1
         if self.replay:
             left = (sampler.total_size - self.resumed['shown']) / step
-            left = math.floor(left) if runner.train_dataloader.drop_last else math.ceil(left)
+            left = math.floor(left) if runner.train_dataloader.batch_sampler.drop_last else math.ceil(left)
             meta['iter'] = (meta['epoch'] + 1) * len(runner.train_dataloader) - left
             print_log(
                 f'The checkpoint is of a run with {self.resumed["step"]} samples per step, this one has {step}: it '
@@ -94,10 +100,11 @@ class ExactResumeHook(Hook):
         """Leave out what a resumed epoch has shown."""
         sampler = _chip_sampler(runner)
         self.epoch, self.first_iter, self.skipped = runner.epoch, runner.iter, 0
+        self.dealt = Deal() if sampler is None else sampler.dealt
         resumed, self.resumed = self.resumed, None
         if sampler is not None and resumed and resumed['epoch'] == runner.epoch and resumed['shown']:
-            self.skipped = resumed['shown']
-            sampler.skip(self.skipped)
+            self.skipped, self.dealt = resumed['shown'], resumed['dealt']
+            sampler.skip(self.skipped, self.dealt)
             print_log(
                 f'Epoch {runner.epoch + 1} goes on after {self.skipped} of its {sampler.total_size} chips; the log '
                 'counts its remaining iterations from 1',
@@ -117,7 +124,7 @@ class ExactResumeHook(Hook):
         shown = min(self.skipped + (meta['iter'] - self.first_iter) * step, sampler.total_size)
         # A checkpoint at an epoch's end says the next one.
         shown = shown if meta['epoch'] == self.epoch else 0
-        meta['chips'] = dict(epoch=meta['epoch'], shown=shown, step=step, seed=sampler.seed)
+        meta['chips'] = dict(epoch=meta['epoch'], shown=shown, dealt=tuple(self.dealt), step=step, seed=sampler.seed)
 
 
 def seed_all(*numbers: int) -> None:
@@ -142,12 +149,11 @@ def replay_schedule(runner: Runner) -> None:
 
 
 def _samples_per_step(runner: Runner) -> int:
-    return runner.train_dataloader.batch_size * get_dist_info()[1]
+    return runner.train_dataloader.batch_sampler.batch_size * get_dist_info()[1]
 
 
 def _chip_sampler(runner: Runner) -> ChipPlanSampler | None:
     """The sampler of a run by epochs on chips; other loops need no help."""
     if not isinstance(runner._train_loop, EpochBasedTrainLoop):
         return None
-    sampler = runner.train_dataloader.sampler
-    return sampler if isinstance(sampler, ChipPlanSampler) else None
+    return chip_sampler(runner.train_dataloader)

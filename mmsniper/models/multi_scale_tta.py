@@ -17,6 +17,7 @@ from mmengine.model import BaseTTAModel
 from torch import Tensor, nn
 
 from ..chips.scales import NUMBER, check_ranges, check_scales, scale_factor
+from ..large_images import LargeImage
 from ..registry import MODELS
 from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
@@ -54,7 +55,8 @@ SMALLEST_ZOOM = 0.5
 class MultiScaleChipTTA(BaseTTAModel):
     """Wraps any mmdet detector that predicts ``pred_instances``; mmdet's ``tools/test.py --tta`` drives it.
 
-    ``tta_pipeline`` loads and packs the image, without resizing it. Views are cut from it here, on the model's device:
+    ``tta_pipeline`` loads and packs the image, without resizing it; with ``mmsniper.OpenImage`` in it, each view is
+    read from the file instead. Views are cut from it here, on the model's device:
     first all are chosen, then run in batches of one shape, then merged. A canvas larger than ``max_canvas`` is cut into
     tiles, and a batch may hold images of any sizes. An RPN's proposals are put together without suppression, and all
     are kept unless ``tta_cfg`` says otherwise.
@@ -125,11 +127,13 @@ class MultiScaleChipTTA(BaseTTAModel):
 
         Args:
             data: ``inputs``, per image a (3, H, W) uint8 tensor, and ``data_samples``, as ``PackDetInputs`` packs them.
+                Without ``inputs`` views are read from the files, as ``OpenImage`` leaves it to do.
 
         Returns:
             The data samples with ``pred_instances`` in the image frame, see :func:`~mmsniper.models.merging.merge`.
         """
-        images, samples = list(data['inputs']), list(data['data_samples'])
+        samples = list(data['data_samples'])
+        images = list(data['inputs']) if 'inputs' in data else [_opened(sample) for sample in samples]
         for image, sample in zip(images, samples, strict=True):
             self._check(image, sample)
         samplelist_boxtype2tensor(samples)  # what the detector's preprocessor does to ground truth
@@ -141,9 +145,9 @@ class MultiScaleChipTTA(BaseTTAModel):
         most = [max(counts.values()) // (2 if self.flip else 1) for counts in tiles]
         return [self._merge_views(*one) for one in zip(seen, samples, most, strict=True)]
 
-    def choose_views(self, image_idx: int, image: Tensor, sample: DetDataSample) -> list[View]:
+    def choose_views(self, image_idx: int, image: Tensor | LargeImage, sample: DetDataSample) -> list[View]:
         """Where to look in one image."""
-        size = (image.shape[-1], image.shape[-2])
+        size = _size(image)
         self._warn_if_reduced(size, sample)
         try:
             return choose_views(image_idx, size, self.scales, self.ranges, self.flip, self.max_canvas)
@@ -151,12 +155,12 @@ class MultiScaleChipTTA(BaseTTAModel):
             raise ValueError(f'{_name(sample)}, {size[0]} x {size[1]} px: {error}') from error
 
     def run_views(
-        self, images: Sequence[Tensor], samples: Sequence[DetDataSample], views: Sequence[View]
+        self, images: Sequence[Tensor | LargeImage], samples: Sequence[DetDataSample], views: Sequence[View]
     ) -> list[tuple[View, DetDataSample]]:
         """Detect in views, those of one shape together.
 
         Args:
-            images: Per image (3, H, W).
+            images: Per image (3, H, W), or its file.
             samples: Per image its data sample.
             views: Views of these images.
 
@@ -165,7 +169,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         """
         done: list[tuple[View, DetDataSample]] = []
         device = next(self.module.parameters()).device
-        on_device = [image.to(device, non_blocking=True) for image in images]
+        on_device = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
         for shape, group in groupby(sorted(views, key=lambda view: view.shape), key=lambda view: view.shape):
             same = list(group)
             step = max(self.batch_pixels // (shape[0] * shape[1]), 1)
@@ -175,14 +179,14 @@ class MultiScaleChipTTA(BaseTTAModel):
                 shown = [
                     DetDataSample(metainfo={**samples[view.image_idx].metainfo, **_view_meta(view)}) for view in batch
                 ]
-                inputs = [view.cut(on_device[view.image_idx]) for view in batch]
+                inputs = [view.cut(on_device[view.image_idx], device) for view in batch]
                 with unpasted_masks(self.module), padded_to_strides(self.module):
                     predicted = self.module.test_step(dict(inputs=inputs, data_samples=shown))
                 for view, sample in zip(batch, predicted, strict=True):
                     whole, image = samples[view.image_idx], images[view.image_idx]
                     if 'pred_instances' not in sample:
                         raise ValueError(f'{_name(whole)}: {_no_instances(self.module)}')
-                    size = (image.shape[-1], image.shape[-2])
+                    size = _size(image)
                     found = sample.pred_instances
                     full = self.view_limit is not None and len(found) >= self.view_limit
                     full = full and bool((found.scores >= self.report_thr).all())
@@ -234,11 +238,11 @@ class MultiScaleChipTTA(BaseTTAModel):
             logging.WARNING,
         )
 
-    def _check(self, image: Tensor | Sequence, sample: DetDataSample | Sequence) -> None:
-        if not isinstance(image, Tensor):
+    def _check(self, image: Tensor | LargeImage | Sequence, sample: DetDataSample | Sequence) -> None:
+        if not isinstance(image, (Tensor, LargeImage)):
             raise ValueError(
                 f'{_name(sample[0])}: tta_pipeline makes views of it, and so does MultiScaleChipTTA: take TestTimeAug '
-                'out; only LoadImageFromFile, LoadAnnotations and PackDetInputs belong there'
+                'out; only LoadImageFromFile (or OpenImage), LoadAnnotations and PackDetInputs belong there'
             )
         if 'ori_shape' not in sample:
             raise ValueError(f"{_name(sample)}: has no ori_shape; add 'ori_shape' to PackDetInputs' meta_keys")
@@ -247,12 +251,27 @@ class MultiScaleChipTTA(BaseTTAModel):
                 f'{_name(sample)}: tta_pipeline has flipped it; take RandomFlip out: tta_cfg=dict(flip=True) shows '
                 'mirrored views, too'
             )
-        if tuple(image.shape[-2:]) != tuple(sample.ori_shape[:2]):
+        width, height = _size(image)
+        if (height, width) != tuple(sample.ori_shape[:2]):
             raise ValueError(
-                f'{_name(sample)}: tta_pipeline made {image.shape[-1]} x {image.shape[-2]} pixels of '
+                f'{_name(sample)}: tta_pipeline made {width} x {height} pixels of '
                 f'{sample.ori_shape[1]} x {sample.ori_shape[0]}; take Resize, Pad and the like out: '
                 'MultiScaleChipTTA scales by itself'
             )
+
+
+def _size(image: Tensor | LargeImage) -> tuple[int, int]:
+    """(width, height)."""
+    return image.size if isinstance(image, LargeImage) else (image.shape[-1], image.shape[-2])
+
+
+def _opened(sample: DetDataSample) -> LargeImage:
+    if not sample.get('img_path'):
+        raise ValueError(
+            'tta_pipeline gives neither pixels nor the file to read them from: begin it with LoadImageFromFile or '
+            "mmsniper.OpenImage, and add 'img_path' to PackDetInputs' meta_keys"
+        )
+    return LargeImage(sample.img_path)
 
 
 def _no_instances(detector: nn.Module) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..chips.scales import Scale, scale_factor
 from ..chips.tiles import tile_origins
+from ..large_images import LargeImage
 
 # A detection this close to the border of a tile, in network pixels, may be a part of something that goes on.
 BORDER = 4
@@ -49,17 +50,22 @@ class View(NamedTuple):
         x1, y1, x2, y2 = self.window
         return self.shape[1] / (x2 - x1), self.shape[0] / (y2 - y1)
 
-    def cut(self, image: Tensor) -> Tensor:
+    def cut(self, image: Tensor | LargeImage, device: torch.device | None = None) -> Tensor:
         """The view's pixels, as mmdet's ``Resize`` makes them: bilinear, without anti-aliasing.
 
         Args:
-            image: (C, H, W) uint8.
+            image: (C, H, W) uint8; or a file, of which only the window is read, and reduced if it is coarse.
+            device: Where to cut from a file; a tensor is cut where it is.
 
         Returns:
-            (C, *shape) on the image's device: uint8 on a CPU, float32 on a GPU.
+            (C, *shape) on that device: uint8 on a CPU, float32 on a GPU.
         """
         x1, y1, x2, y2 = self.window
-        crop = image[None, :, y1:y2, x1:x2]
+        if isinstance(image, LargeImage):
+            pixels = torch.from_numpy(image.read(self.window, self.shape[::-1]))
+            crop = pixels.permute(2, 0, 1)[None].to(device)
+        else:
+            crop = image[None, :, y1:y2, x1:x2]
         # On a CPU bytes in this layout are resized ten times as fast as numbers; on a GPU there are only numbers.
         crop = crop.contiguous(memory_format=torch.channels_last) if crop.device.type == 'cpu' else crop.float()
         crop = F.interpolate(crop, self.shape, mode='bilinear', align_corners=False)[0]

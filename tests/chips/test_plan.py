@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mmsniper.chips import BoxTable, ChipKind, ChipPlan, ChipPlanner, Chips
+from mmsniper.chips import BoxTable, ChipKind, ChipPlan, ChipPlanner, Chips, ChipTable
 
 PLANNER = ChipPlanner([2.0, (128, 128)], [(None, 60), (40, None)], chip_size=128, stride=16)
 
@@ -51,16 +51,14 @@ def test_keys_are_plain_and_travel(table):
     assert len({plan.key(n).seed for n in range(len(plan))}) == len(plan)
 
 
+def chips(n):
+    return Chips(np.float32([[i, 0, i + 64, 64] for i in range(n)]).reshape(-1, 4), np.zeros(n, int), np.full(n, 2.0))
+
+
 @pytest.fixture
 def pools():
     """Five negative chips for the first image, none for the second, one for the third."""
-
-    def chips(n):
-        return Chips(
-            np.float32([[i, 0, i + 64, 64] for i in range(n)]).reshape(-1, 4), np.zeros(n, int), np.full(n, 2.0)
-        )
-
-    return [chips(5), chips(0), chips(1)]
+    return ChipTable.build([chips(5), chips(0), chips(1)])
 
 
 def drawn(plan, image):
@@ -90,7 +88,8 @@ def test_plans_with_negative_chips_are_pure_too(table, pools):
 def test_an_image_without_objects_gets_random_chips_only_if_it_has_no_negative_ones(table, pools):
     kinds = ChipPlan.draw(PLANNER, table, 0, 0, 3, pools, 2)
     assert kinds.kind[kinds.image_idx == 1].tolist() == [ChipKind.RANDOM] * 3
-    kinds = ChipPlan.draw(PLANNER, table, 0, 0, 3, [pools[1], pools[0], pools[1]], 2)
+    other = ChipTable.build([chips(0), chips(5), chips(0)])
+    kinds = ChipPlan.draw(PLANNER, table, 0, 0, 3, other, 2)
     assert kinds.kind[kinds.image_idx == 1].tolist() == [ChipKind.NEGATIVE] * 2
     assert set(kinds.kind[kinds.image_idx != 1].tolist()) == {ChipKind.POSITIVE}
 

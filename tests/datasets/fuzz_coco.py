@@ -163,7 +163,10 @@ class Fuzz:
                 return f'loaded what cannot be told: {type(error).__name__}: {error}'
 
     def _load(self, classes: object, masks: bool, evaluated: bool) -> ChipDataset | CheckedCocoDataset:
-        load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=masks)]
+        load = [
+            dict(type='LoadImageFromFile'),
+            dict(type='mmsniper.LoadChipAnnotations', with_bbox=True, with_mask=masks),
+        ]
         cfg = dict(
             data_root=f'{self.root}/',
             ann_file='annotations.json',

@@ -221,6 +221,17 @@ def test_polygons_that_mmdet_drops_are_counted(spoilt, planner_cfg, pipeline, me
         assert any('1 annotations with polygons of less than three points ' + part in m for m in messages())
 
 
+def test_rle_that_mmdet_would_ignore_is_refused(spoilt, planner_cfg, pipeline):
+    rle = dict(size=[150, 200], counts=[30000])
+    cfg = spoilt(put('annotations', 1, segmentation=rle))
+    assert len(ChipDataset(cfg, planner_cfg, pipeline).table.bboxes) == 3
+    pipeline[1] = dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False)
+    with pytest.raises(ValueError, match=r"1 annotations are RLE.*\(id 2 of.*\): write dict\(type='mmsniper.LoadChip"):
+        ChipDataset(cfg, planner_cfg, pipeline)
+    cfg = spoilt(put('annotations', 1, segmentation=rle, iscrowd=1))
+    assert len(ChipDataset(cfg, planner_cfg, pipeline).table.bboxes) == 2
+
+
 def test_images_listed_twice_are_counted(spoilt, planner_cfg, pipeline, messages):
     ChipDataset(spoilt(put('images', 1, file_name='0.png')), planner_cfg, pipeline)
     assert any('1 images are listed again with another id' in message for message in messages())

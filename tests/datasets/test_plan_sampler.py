@@ -1,3 +1,5 @@
+from threading import current_thread, main_thread
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +64,7 @@ def test_seeds_differ(chip_dataset):
 
 
 def test_length_stays_that_of_the_first_plan(chip_dataset):
-    sampler = ChipPlanSampler(chip_dataset, seed=0)
+    sampler = ChipPlanSampler(chip_dataset, seed=2)
     lengths = set()
     for epoch in range(30):
         sampler.set_epoch(epoch)
@@ -104,3 +106,36 @@ def test_it_refuses_what_has_no_plan(chip_dataset, write_coco, planner_cfg, pipe
     empty = ChipDataset(write_coco(slivers, 'empty'), planner_cfg, pipeline, empty_chips=0)
     with pytest.raises(ValueError, match='no chip'):
         ChipPlanSampler(empty)
+
+
+def test_the_next_epoch_is_planned_in_the_background_of_this_one(chip_dataset, monkeypatch):
+    calls = []
+    plan = chip_dataset.plan
+
+    def noted(epoch, seed):
+        calls.append((epoch, current_thread() is main_thread()))
+        return plan(epoch, seed)
+
+    monkeypatch.setattr(chip_dataset, 'plan', noted)
+    sampler = ChipPlanSampler(chip_dataset, seed=4)
+    keys = list(sampler)
+    sampler.set_epoch(1)
+    assert calls == [(0, True), (1, False)]
+    assert list(ChipPlanSampler(chip_dataset, seed=4)) == keys
+    fresh = ChipPlanSampler(chip_dataset, seed=4)
+    fresh.set_epoch(1)
+    assert list(fresh) == list(sampler), 'the same plan as one that was not made ahead'
+    sampler.set_epoch(7)
+    assert (7, True) in calls, 'another epoch than the next one is planned when it is asked for'
+
+
+def test_what_goes_wrong_in_the_background_is_raised(chip_dataset, monkeypatch):
+    sampler = ChipPlanSampler(chip_dataset, seed=4)
+
+    def fails(epoch, seed):
+        raise MemoryError('no room')
+
+    monkeypatch.setattr(chip_dataset, 'plan', fails)
+    assert len(list(sampler)) == len(sampler), 'this epoch goes on'
+    with pytest.raises(MemoryError, match='no room'):
+        sampler.set_epoch(1)

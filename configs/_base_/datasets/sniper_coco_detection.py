@@ -14,7 +14,8 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=8,
     sampler=dict(_delete_=True, type='mmsniper.ChipPlanSampler'),
-    batch_sampler=None,
+    # Every image is loaded once; None = chips in random order, of which each loads its image.
+    batch_sampler=dict(_delete_=True, type='mmsniper.ChipBatchSampler', lanes=8),
     dataset=dict(
         _delete_=True,
         type='mmsniper.ChipDataset',

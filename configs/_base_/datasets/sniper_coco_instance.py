@@ -2,7 +2,7 @@ _base_ = 'sniper_coco_detection.py'
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmsniper.LoadChipAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmsniper.ChipSampler'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmsniper.PackChipInputs'),

@@ -1,5 +1,6 @@
 # LVIS v1: COCO's images and hence its scales and ranges, 1203 classes. Images with rare classes come more often, each
-# time with chips of their own. Needs `pip install lvis`; version 0.5.3 evaluates with numpy < 1.24 only.
+# time with chips of their own. Needs `pip install lvis`, whose version 0.5.3 evaluates with numpy < 1.24 only: write
+# test_evaluator=dict(format_only=True, outfile_prefix=...), and evaluate where there is one.
 _base_ = 'sniper_coco_instance.py'
 
 data_root = 'data/lvis_v1/'

@@ -9,7 +9,9 @@ from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, get_box_tensor
 
 from ...chips import ChipPlanner, build_planner, clip_boxes, to_chip, visible_fraction
 from ...registry import TRANSFORMS
+from .bitmaps import shown_pixels, to_bitmaps
 from .flags import IGNORED, INVALID, VALID
+from .object_masks import ObjectMasks
 
 
 @TRANSFORMS.register_module()
@@ -25,8 +27,14 @@ class ChipSampler(BaseTransform):
     ignored region (1: a crowd, or a sliver of an invalid object), or invalid (2: size out of the scale's range, or too
     little of it inside); see :mod:`~mmsniper.datasets.transforms.flags`.
 
-    Required Keys: img, height, width, gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks (optional),
-    gt_seg_map (optional), chip and scale_idx and chip_scale (from ``ChipDataset``)
+    Masks may be what :class:`LoadChipAnnotations` leaves, or mmdet's polygons or bitmaps. They become bitmaps of the
+    chip's size; but where ``ChipDataset`` sees that only transforms follow which take polygons (``RandomFlip``,
+    colours), and all of a chip's objects have them, they stay polygons, clipped to the chip, until
+    :class:`PackChipInputs`. Bitmaps and ``gt_seg_map`` show the image's pixels at their centres.
+
+    Required Keys: img, or large_image of :class:`OpenImage`, height, width, gt_bboxes, gt_bboxes_labels,
+    gt_ignore_flags, gt_masks (optional), gt_seg_map (optional), chip and scale_idx and chip_scale (from
+    ``ChipDataset``)
 
     Modified Keys: img, img_shape, gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks, gt_seg_map
 
@@ -41,7 +49,7 @@ class ChipSampler(BaseTransform):
         pad_val: Colour (in the image's channel order) right of and below a chip that is smaller than ``chip_size``.
             The default is what mmdet's usual mean subtraction turns into 0, the test-time padding.
         seg_pad_val: The same for ``gt_seg_map``; 255 is mmdet's "unlabelled".
-        interpolation: As in mmdet's ``Resize``.
+        interpolation: As in mmdet's ``Resize``; other than 'bilinear' and 'area', of unreduced pixels always.
 
     Raises:
         ValueError: If an argument is out of bounds; on a call, if there is no planner or two, or the image is not as
@@ -81,12 +89,16 @@ class ChipSampler(BaseTransform):
         zooms = extent / (x2 - x1, y2 - y1)
 
         self._transform_instances(results, planner, window, extent, shape)
-        crop = results['img'][y1:y2, x1:x2]
+        crop = self._crop(results, window, extent)
         chip = mmcv.imresize(crop, tuple(extent.tolist()), interpolation=self.interpolation)
-        results['img'] = mmcv.impad(chip, shape=shape, pad_val=self.pad_val if chip.ndim == 3 else self.pad_val[0])
+        if chip.shape[:2] != shape:
+            chip = mmcv.impad(chip, shape=shape, pad_val=self.pad_val if chip.ndim == 3 else self.pad_val[0])
+        results['img'] = chip
         if results.get('gt_seg_map') is not None:
-            seg = mmcv.imresize(results['gt_seg_map'][y1:y2, x1:x2], tuple(extent.tolist()), interpolation='nearest')
-            results['gt_seg_map'] = mmcv.impad(seg, shape=shape, pad_val=self.seg_pad_val)
+            seg_map = np.full(shape, self.seg_pad_val, results['gt_seg_map'].dtype)
+            rows, columns = shown_pixels(y1, y2, extent[1]), shown_pixels(x1, x2, extent[0])
+            seg_map[: extent[1], : extent[0]] = results['gt_seg_map'][rows].take(columns, axis=1)
+            results['gt_seg_map'] = seg_map
         low, high = planner.valid_ranges[results['scale_idx']] * zoom
         results.pop('homography_matrix', None)  # PackChipInputs looks at what happens from here on
         results.update(
@@ -97,6 +109,15 @@ class ChipSampler(BaseTransform):
             keep_ratio=True,
         )
         return results
+
+    def _crop(self, results: dict, window: np.ndarray, extent: np.ndarray) -> np.ndarray:
+        """The window's pixels, from memory or from the file; see ``LargeImage.read``."""
+        x1, y1, x2, y2 = window
+        if 'large_image' not in results:
+            return results['img'][y1:y2, x1:x2]
+        # Reduced pixels are for those who average: nearest ones are the image's own.
+        smooth = self.interpolation in ('bilinear', 'area')
+        return results.pop('large_image').read(tuple(window.tolist()), extent if smooth else window[2:] - window[:2])
 
     def _planner(self, results: dict) -> ChipPlanner:
         given = results.pop('chip_planner', None)
@@ -133,8 +154,8 @@ class ChipSampler(BaseTransform):
         if 'gt_bboxes_labels' in results:
             results['gt_bboxes_labels'] = results['gt_bboxes_labels'][kept]
         if results.get('gt_masks') is not None:
-            masks = results['gt_masks'][kept].crop(window).resize(extent[::-1].tolist())
-            results['gt_masks'] = masks.pad(shape, pad_val=0)
+            masks = ObjectMasks.wrap(results['gt_masks'])[kept].cut(window, extent, shape)
+            results['gt_masks'] = masks if results.pop('keep_polygons', False) else to_bitmaps(masks)
 
     def __repr__(self) -> str:
         return (
@@ -162,12 +183,13 @@ def _as_array(bboxes: BaseBoxes | np.ndarray) -> np.ndarray:
 def _check_size(results: dict) -> None:
     if 'scale_factor' in results:
         raise ValueError('ChipSampler must run before Resize: it cuts from the original image, and zooms by itself')
-    if results['img'].dtype not in (np.uint8, np.float32):
+    image = results.get('large_image')
+    if image is None and results['img'].dtype not in (np.uint8, np.float32):
         raise ValueError(
             f'{results.get("img_path", "image")}: is of {results["img"].dtype}, which no detector expects: write '
             "dict(type='mmsniper.To8Bit', max_value=65535) after LoadImageFromFile, with the largest value of your data"
         )
-    height, width = results['img'].shape[:2]
+    width, height = results['img'].shape[1::-1] if image is None else image.size
     said = results.setdefault('width', width), results.setdefault('height', height)
     if said != (width, height):
         raise ValueError(

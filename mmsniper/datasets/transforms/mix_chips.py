@@ -13,6 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 from ...chips import ChipKey, clip_boxes, visible_fraction
 from ...registry import TRANSFORMS
 from ..seeding import seeded
+from .bitmaps import to_bitmaps
 from .flags import IGNORED, INVALID, VALID, join_flags, split_flags
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class MixChips(BaseTransform):
             sample['gt_ignore_flags'] = join_flags(kinds, chip_idx + len(ranges))
             given = sample['valid_range']
             ranges += given if isinstance(given, list) else [given]
+            if sample.get('gt_masks') is not None:
+                sample['gt_masks'] = to_bitmaps(sample['gt_masks'])  # CopyPaste takes no polygons
         image = results['img']
         with seeded((results['chip_seed'] + len(ranges)) % 2**32):
             results = self.mix(results)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from mmdet.datasets.transforms import PackDetInputs
 
 from ...registry import TRANSFORMS
-from .flags import INVALID, VALID, split_flags
+from .bitmaps import picked_bitmaps
+from .flags import IGNORED, INVALID, VALID, split_flags
 
 CHIP_META_KEYS = ('chip', 'chip_scale', 'scale_idx', 'valid_range')
 DET_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
@@ -21,7 +23,7 @@ class PackChipInputs(PackDetInputs):
     and ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances`` carries ``valid_range`` as metainfo
     too, since assigners see instances only. Where :class:`MixChips` made one sample of C chips, ``valid_range`` is a
     list of C such pairs, ``gt_instances.chip_idx`` ((N,) int64 tensor) says which of them holds for an object, and the
-    other keys are those of the first chip.
+    other keys are those of the first chip. Masks become ``BitmapMasks``.
 
     Args:
         meta_keys: What the metainfo keeps besides.
@@ -54,6 +56,27 @@ class PackChipInputs(PackDetInputs):
         results['chip'] = tuple(np.asarray(results['chip']).tolist())
         if isinstance(results['valid_range'], list):
             results['gt_chip_idx'] = chip_idx
+        if 'img' in results:
+            results['img'] = channels_first(results['img'])
+        masks = results.pop('gt_masks', None)
         packed = super().transform(results)
-        packed['data_samples'].gt_instances.set_metainfo(dict(valid_range=results['valid_range']))
+        sample = packed['data_samples']
+        if masks is not None:
+            for instances, flag in ((sample.gt_instances, VALID), (sample.ignored_instances, IGNORED)):
+                instances.masks = picked_bitmaps(masks, np.flatnonzero(results['gt_ignore_flags'] == flag))
+        sample.gt_instances.set_metainfo(dict(valid_range=results['valid_range']))
         return packed
+
+
+def channels_first(image: np.ndarray) -> np.ndarray:
+    """The same image, (H, W, C) uint8 or float32, laid out channel by channel, as ``PackDetInputs`` wants it.
+
+    OpenCV takes images apart several times as fast as NumPy or torch do.
+    """
+    if image.ndim < 3 or image.shape[2] == 1:
+        return image
+    if image.strides[1] < 0:  # mirrored by RandomFlip, so far only in name
+        image = cv2.flip(image[:, ::-1], 1)
+    planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
+    cv2.split(np.ascontiguousarray(image), list(planes))
+    return planes.transpose(1, 2, 0)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmdet.registry import DATASETS
 from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import PolygonMasks
 from torch.utils.data import DataLoader
 
 from mmsniper.datasets import ChipPlanSampler, MixChips
@@ -22,7 +23,7 @@ def chips(write_coco, some_images, planner_cfg):
     def build(*names):
         pipeline = [
             dict(type='LoadImageFromFile'),
-            dict(type='LoadAnnotations', with_bbox=True, with_mask=names == ('copy-paste',)),
+            dict(type='mmsniper.LoadChipAnnotations', with_bbox=True, with_mask=names == ('copy-paste',)),
             dict(type='mmsniper.ChipSampler'),
         ]
         inner = write_coco(some_images, name='_'.join(names)) | dict(filter_cfg=None)
@@ -187,6 +188,24 @@ def test_zooms_are_refused():
     mosaic = MixChips(dict(type='Mosaic', img_scale=(128, 128)))
     with pytest.raises(ValueError, match=r'write img_scale=\(64, 64\)'):
         mosaic(sample([], []) | dict(mix_results=[sample([], [])] * 3))
+
+
+@pytest.mark.parametrize('pixels', [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_copy_paste_takes_masks_of_any_kind(pixels):
+    boxes = [[4, 4, 24, 24], [30, 30, 50, 50]]
+    parts = []
+    for n, (box, as_pixels) in enumerate(zip(boxes, pixels, strict=True)):
+        part = sample([box], [VALID], seed=1) | dict(img=np.full((64, 64, 3), 100 * n, np.uint8))
+        x1, y1, x2, y2 = box
+        part['gt_masks'] = PolygonMasks([[np.array([x1, y1, x2, y1, x2, y2, x1, y2], float)]], 64, 64)
+        if as_pixels:
+            part['gt_masks'] = part['gt_masks'].to_bitmap()
+        parts.append(part)
+    paste = MixChips(dict(type='CopyPaste', selected=False))
+    mixed = paste(parts[0] | dict(mix_results=parts[1:]))
+    assert mixed['gt_bboxes'].tensor.tolist() == boxes
+    assert mixed['gt_masks'].masks.sum(axis=(1, 2)).tolist() == [400, 400]
+    assert (mixed['gt_masks'].masks[1] == (mixed['img'][..., 0] == 100)).all()
 
 
 def test_masks_are_not_lost():
