@@ -9,7 +9,7 @@ BIN := $(ENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help env demo test test-all smoke lint wheel-check clean
+.PHONY: help env demo test test-all smoke lint bench wheel-check clean
 
 help:  ## show this list
 	@echo 'make TARGET [STACK=openmmlab|onedl]'
@@ -36,6 +36,14 @@ lint: env  ## check style, types and docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/interrogate mmsniper
+
+bench: env  ## measure what an epoch costs, into benchmarks/RESULTS.md: half an hour
+	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/regions.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/step.py --network demo
+	$(BIN)/python benchmarks/step.py --network r50
+	$(BIN)/python benchmarks/report.py
 
 wheel-check: env  ## build the wheel, install it beside the environment, use it through mim
 	tests/wheel_check.sh $(ENV)

@@ -20,7 +20,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from pycocotools.coco import COCO
 
-from mmsniper.chips import ChipPlan, ChipPlanner, Chips
+from mmsniper.chips import ChipPlan, ChipPlanner, Chips, ChipTable
 from mmsniper.datasets import ChipDataset
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -71,7 +71,7 @@ def count(cfg: Config, data: dict, epochs: int) -> tuple[float, float]:
     pools = None
     if negatives:
         least = Config.fromfile(Path(cfg.filename).parent / cfg.rpn_config).test_evaluator.min_proposals
-        pools = [made_up_pool(dataset, i, least) for i in range(len(dataset.table))]
+        pools = ChipTable.build([made_up_pool(dataset, i, least) for i in range(len(dataset.table))])
     samples, pixels = [], []
     for epoch in range(epochs):
         per_image = negatives.per_image if negatives else 0
