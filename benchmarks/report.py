@@ -109,7 +109,7 @@ def order() -> Iterator[tuple[str, ...]]:
     for arm, seeds in (found or dict(table={}))['table'].items():
         aps = [ap for ap, *_ in seeds]
         measured = f'**{sum(aps) / len(aps):.3f}** ({min(aps):.3f} to {max(aps):.3f}), {len(aps)} seeds'
-        yield f'AP with chips {arm}', '', '', measured, '`order.py` (not by `make bench`: an hour)'
+        yield f'AP, chips {arm}', '', '', measured, '`order.py` (not by `make bench`: an hour)'
 
 
 def gpu() -> Iterator[tuple[str, ...]]:
