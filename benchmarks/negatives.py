@@ -10,32 +10,17 @@ which makes more steps of them; and positive chips only for as many steps. What 
 import argparse
 import contextlib
 import io
-import json
-import os
-import subprocess
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from arms import DEMO, ROOT, evaluate, make_data, options_for, run
+from arms import train as train_positive
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from mmsniper.compat import allow_mmengine_checkpoints
 
-ROOT = Path(__file__).resolve().parents[1]
-DEMO = ROOT / 'configs' / 'demo'
-SHAPES = {
-    'train': [80],
-    'val': [80],
-    'width': [1280, 1280],
-    'height': [960, 960],
-    'objects': [12, 12],
-    'distractors': [30, 30],
-    'empty': [0],
-}
 ARMS = {
     'positive': 'positive chips only',
     'negative': 'with negative chips, equal epochs',
@@ -82,51 +67,20 @@ def main() -> None:
         print(f'| {title} | {steps.mean():.0f} | {" | ".join(cells)} |')
 
 
-def make_data(work_dir: Path) -> Path:
-    """Generate the images unless they are there; the annotations to test on."""
-    ann_file = work_dir / 'data/annotations/val.json'
-    shapes = [word for name, values in SHAPES.items() for word in (f'--{name}', *values)]
-    if not ann_file.exists():
-        run([ROOT / 'tools/make_shapes_dataset.py', work_dir / 'data', *shapes], work_dir / 'data.log')
-    return ann_file
-
-
-def options_for(work_dir: Path, out: Path, seed: int, epochs: int, changes: dict | None = None) -> list[str]:
-    """Command line options of a demo config: these images, this seed and number of epochs, detections under `out`."""
-    root = f'{work_dir / "data"}/'
-    options = {
-        'train_dataloader.dataset.dataset.data_root': root,
-        'test_dataloader.dataset.data_root': root,
-        'test_evaluator.ann_file': f'{root}annotations/val.json',
-        'test_evaluator.outfile_prefix': out / 'detections',
-        'train_cfg.max_epochs': epochs,
-        'param_scheduler.1.end': epochs,
-        'randomness.seed': seed,
-        'val_dataloader': None,
-        'val_evaluator': None,
-        'val_cfg': None,
-        **(changes or {}),
-    }
-    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
-
-
 def train(arm: str, seed: int, epochs: int, work_dir: Path) -> tuple[int, Path]:
     """Train and test one detector.
 
     Returns:
         Its training steps, and the COCO result file of its test.
     """
-    out = work_dir / f'{arm}_{seed}_{epochs}'
-    options = options_for(work_dir, out, seed, epochs)
-    out.mkdir(parents=True, exist_ok=True)
-    command, detections = partial(run, log=out / 'log.txt'), out / 'detections.bbox.json'
+    name = f'{arm}_{seed}_{epochs}'
+    out = work_dir / name
     if arm == 'negative':
-        command([ROOT / 'tools/train_sniper.py', DEMO / 'sniper_tiny_neg_shapes.py', '--work-dir', out, *options])
-    elif not detections.exists():
-        config = DEMO / 'sniper_tiny_shapes.py'
-        command([ROOT / 'tools/train.py', config, '--work-dir', out, '--resume', *options])
-        checkpoint = (out / 'last_checkpoint').read_text()
-        command([ROOT / 'tools/test.py', config, checkpoint, '--work-dir', out / 'test', *options])
+        config, detections = DEMO / 'sniper_tiny_neg_shapes.py', out / 'detections.bbox.json'
+        options = options_for(work_dir, out, seed, epochs)
+        run([ROOT / 'tools/train_sniper.py', config, '--work-dir', out, *options], out / 'log.txt')
+    else:
+        detections = train_positive(work_dir, name, seed, epochs, {})
     checkpoint = torch.load((out / 'last_checkpoint').read_text(), map_location='cpu', weights_only=True)
     return checkpoint['meta']['iter'], detections
 
@@ -135,38 +89,6 @@ def train_as_long(pair: tuple[Future, Future], seed: int, epochs: int, work_dir:
     """Train without negative chips for as many steps as with them, to the nearest epoch."""
     with_negatives, without = (run.result()[0] for run in pair)
     return train('steps', seed, round(epochs * with_negatives / without), work_dir)
-
-
-def run(command: list, log: Path) -> None:
-    """Run one of our scripts on one thread: several at a time are faster than one on all cores.
-
-    Raises:
-        RuntimeError: If it fails.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    with log.open('a') as file:
-        code = subprocess.run([sys.executable, *map(str, command)], env=env, stdout=file, stderr=file).returncode
-    if code:
-        raise RuntimeError(f'{Path(command[0]).name} failed with exit code {code}; see {log}')
-
-
-def evaluate(truth: COCO, result_file: Path, score_thr: float) -> tuple[float, float, float]:
-    """AP, AP50, and confident detections per image that no object of their class explains at an IoU of 0.5."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        predictions = json.loads(result_file.read_text())
-        coco = COCOeval(truth, truth.loadRes(predictions), 'bbox')
-        coco.evaluate()
-        coco.accumulate()
-        coco.summarize()
-    wrong = 0
-    # evalImgs is a flat list over categories, areas and images; the first area is "all".
-    n_images, n_areas = len(coco.params.imgIds), len(coco.params.areaRng)
-    for n, matched in enumerate(coco.evalImgs):
-        if matched and (n // n_images) % n_areas == 0:
-            scores = np.array(matched['dtScores'])
-            wrong += int(((scores >= score_thr) & (matched['dtMatches'][0] == 0) & ~matched['dtIgnore'][0]).sum())
-    return coco.stats[0], coco.stats[1], wrong / n_images
 
 
 if __name__ == '__main__':

@@ -21,10 +21,10 @@ import sys
 from pathlib import Path
 
 import torch
+from arms import ROOT, run
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from negatives import ROOT, run
 from timed_step import GPU_MEMORY, Step, on_gpu, peak_of_a_step
 
 from mmsniper.compat import allow_mmengine_checkpoints

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from arms import ROOT, run
 from mmcv.ops import batched_nms
 from mmdet.apis import init_detector
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
-from negatives import ROOT, run
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 

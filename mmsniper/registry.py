@@ -26,3 +26,8 @@ TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, scope='mmsniper',
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmsniper', locations=['mmsniper.models'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmsniper', locations=['mmsniper.mining'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmsniper', locations=['mmsniper.hooks'])
+
+
+def type_name(kind: object) -> str:
+    """A type in a config, without its scope."""
+    return str(kind).split('.')[-1]

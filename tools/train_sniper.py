@@ -23,6 +23,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmsniper.chips.files import replacing
 from mmsniper.chips.planner import check_min_proposals
 from mmsniper.hooks.checkpoints import last_checkpoint
+from mmsniper.registry import type_name
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
@@ -84,10 +85,10 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     mine = copy.deepcopy(rpn)
     mine.tta_model.tta_cfg.scales = chips.planner.scales
     leaves = leaf_datasets(copy.deepcopy(chips.dataset))
-    if any(str(step.type).split('.')[-1] == 'OpenImage' for step in cfg.get('tta_pipeline') or []):
+    if any(type_name(step.type) == 'OpenImage' for step in cfg.get('tta_pipeline') or []):
         mine.tta_pipeline = copy.deepcopy(cfg.tta_pipeline)  # images too large to be loaded are that for mining, too
     if chips.get('on_bad_image') == 'skip':
-        loaders = [step for step in mine.tta_pipeline if str(step.type).split('.')[-1] == 'LoadImageFromFile']
+        loaders = [step for step in mine.tta_pipeline if type_name(step.type) == 'LoadImageFromFile']
         if not loaders:
             raise SystemExit(
                 f"{cfg.rpn_config}: on_bad_image='skip' needs a LoadImageFromFile in tta_pipeline: mining skips, too"
@@ -95,7 +96,7 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
         loaders[0].type = 'mmsniper.LoadImageOrBlank'
     for leaf in leaves:
         leaf.update(test_mode=True, pipeline=mine.tta_pipeline)
-        if leaf.type.split('.')[-1] in ('CocoDataset', 'CheckedCocoDataset'):  # as it is trained on
+        if type_name(leaf.type) in ('CocoDataset', 'CheckedCocoDataset'):  # as it is trained on
             leaf.update(type='mmsniper.CheckedCocoDataset', evaluated=False)
     joined = dict(type='ConcatDataset', datasets=leaves, ignore_keys=ignored_keys(chips.dataset))
     mine.test_dataloader.dataset = leaves[0] if len(leaves) == 1 else joined

@@ -22,7 +22,8 @@ from .. import registry  # noqa: F401  makes torch read mmengine's checkpoints
 from ..models.limits import describe, own_limit
 from ..models.masks import EncodedMasks
 from ..models.multi_scale_tta import MultiScaleChipTTA
-from .loading import CheckedLoader, Opener, image_files, last_part
+from ..registry import type_name
+from .loading import CheckedLoader, Opener, image_files
 from .visualizer import LargeImageVisualizer, picture_of
 from .weights import check_weights
 
@@ -84,8 +85,8 @@ class MultiScaleInferencer(DetInferencer):
         steps = copy.deepcopy(cfg.test_dataloader.dataset.pipeline)
         if self.tta:
             steps = copy.deepcopy(cfg.get('tta_pipeline')) or [steps[0], dict(type='PackDetInputs')]
-            steps = [step for step in steps if last_part(step['type']) != 'LoadAnnotations']
-        opens = last_part(steps[0]['type']) == 'OpenImage'
+            steps = [step for step in steps if type_name(step['type']) != 'LoadAnnotations']
+        opens = type_name(steps[0]['type']) == 'OpenImage'
         if opens:  # mmdet asks for the other
             opener, steps[0] = steps[0], dict(type='LoadImageFromFile')
         pipeline = super()._init_pipeline(ConfigDict(test_dataloader=dict(dataset=dict(pipeline=steps))))
@@ -102,7 +103,7 @@ class MultiScaleInferencer(DetInferencer):
 
     def _init_visualizer(self, cfg: Config) -> object:
         settings = copy.deepcopy(cfg.get('visualizer') or dict(type='DetLocalVisualizer', name='visualizer'))
-        if last_part(settings['type']) == 'DetLocalVisualizer':
+        if type_name(settings['type']) == 'DetLocalVisualizer':
             settings.update(type=LargeImageVisualizer, vis_backends=None)
         return super()._init_visualizer(ConfigDict(visualizer=settings))
 

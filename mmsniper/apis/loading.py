@@ -87,8 +87,3 @@ class Opener:
         if isinstance(inputs, np.ndarray) or (isinstance(inputs, dict) and 'img' in inputs):
             return self.load(inputs)
         return self.open_image(inputs if isinstance(inputs, dict) else dict(img_path=str(inputs)))
-
-
-def last_part(kind: object) -> str:
-    """A type's name in a config, without its scope."""
-    return str(kind).split('.')[-1]

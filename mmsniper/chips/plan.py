@@ -101,7 +101,7 @@ class ChipTable:
     @classmethod
     def build(cls, images: Sequence[Chips]) -> ChipTable:
         """From the chips of each image."""
-        return cls(np.cumsum([0, *map(len, images)]), concatenate([NO_CHIPS, *images]))
+        return cls(np.cumsum([0, *map(len, images)]), _concatenate([NO_CHIPS, *images]))
 
     def draw(self, most: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Chips]:
         """Up to `most` chips of each image, at random and without replacement: (K,) the images, and K chips."""
@@ -156,22 +156,16 @@ class ChipPlan:
             table.bboxes, table.start, table.sizes, int(rng.integers(np.iinfo(np.int64).max))
         )
         pool = negatives or ChipTable(np.zeros(len(table) + 1, np.int64), NO_CHIPS)
-        of_image, drawn = pool.draw(negatives_per_image, rng)
+        of_image, negative = pool.draw(negatives_per_image, rng)
         bare = images[(n_positive == 0) & (np.diff(pool.start) == 0)]
-        parts = [
-            (np.repeat(images, n_positive), positive, ChipKind.POSITIVE),
-            (of_image, drawn, ChipKind.NEGATIVE),
-            (
-                np.repeat(bare, empty_chips),
-                planner.random_of_images(table.sizes[bare], empty_chips, rng),
-                ChipKind.RANDOM,
-            ),
-        ]
-        image_idx = np.concatenate([part[0] for part in parts])
-        kind = np.repeat(np.array([part[2] for part in parts], np.uint8), [len(part[0]) for part in parts])
+        anywhere = planner.random_of_images(table.sizes[bare], empty_chips, rng)
+        image_idx = np.concatenate([np.repeat(images, n_positive), of_image, np.repeat(bare, empty_chips)])
+        parts = [positive, negative, anywhere]
+        kinds = np.array([ChipKind.POSITIVE, ChipKind.NEGATIVE, ChipKind.RANDOM], np.uint8)
+        kind = np.repeat(kinds, [len(part) for part in parts])
         order = np.argsort(image_idx, kind='stable')
         seeds = rng.integers(2**32, size=len(order))
-        return cls(image_idx[order], concatenate([part[1] for part in parts]).take(order), seeds, kind[order])
+        return cls(image_idx[order], _concatenate(parts).take(order), seeds, kind[order])
 
     def __len__(self) -> int:
         return len(self.image_idx)
@@ -184,8 +178,7 @@ class ChipPlan:
         return ChipKey(int(self.image_idx[n]), (x1, y1, x2, y2), scale_idx, scale, seed, kind, step, keep_until)
 
 
-def concatenate(parts: Sequence[Chips]) -> Chips:
-    """The chips of all parts, in their order."""
+def _concatenate(parts: Sequence[Chips]) -> Chips:
     return Chips(
         np.concatenate([chips.bboxes for chips in parts]),
         np.concatenate([chips.scale_idx for chips in parts]),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .files import replacing
+from .plan import ChipTable
 from .planner import ChipPlanner, Chips, ImageSize, check_min_proposals
 
 FORMAT = 'mmsniper negative chips 1'
@@ -106,11 +107,18 @@ class NegativePool:
         return len(self.keys)
 
     def __getitem__(self, row: int) -> Chips:
-        rows = slice(self.start[row], self.start[row + 1])
-        width, height = self.sizes[row].tolist()
-        scale_idx = self.scale_idx[rows].astype(np.int64)
-        sides = self.planner.windows((width, height))[1]
-        return Chips(self.bboxes[rows].astype(np.float32), scale_idx, self.planner.chip_size / sides[scale_idx])
+        return self.table(np.array([row])).chips
+
+    def table(self, rows: NDArray[np.integer]) -> ChipTable:
+        """The chips of some images, by (K,) row numbers; -1 stands for an image that was not mined, and has none."""
+        first = self.start[rows]
+        counts = np.where(rows >= 0, self.start[rows + 1] - first, 0)
+        start = np.concatenate([[0], np.cumsum(counts)])
+        image = np.repeat(np.arange(len(rows)), counts)
+        chips = first[image] + np.arange(len(image)) - start[image]
+        scale_idx = self.scale_idx[chips].astype(np.int64)
+        sides = self.planner.windows_of_images(self.sizes[rows[image]])[1][np.arange(len(image)), scale_idx]
+        return ChipTable(start, Chips(self.bboxes[chips].astype(np.float32), scale_idx, self.planner.chip_size / sides))
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows

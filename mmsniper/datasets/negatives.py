@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from ..chips import ChipPlanner, Chips, ChipTable, NegativePool
+from ..chips import ChipPlanner, NegativePool
 from ..chips.pool import REMEDY, claim_key
 
 
@@ -43,7 +43,7 @@ class DatasetNegatives:
         keys = [claim_key(paths, path) for path in img_paths]
         self._check_images(keys, sizes)
         self.rows = np.array([self.pool.row(key) for key in keys], np.int64)
-        self.table = self._table(sizes, planner)
+        self.table = self.pool.table(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,16 +65,6 @@ class DatasetNegatives:
                 logger='current',
                 level=30,
             )
-
-    def _table(self, sizes: np.ndarray, planner: ChipPlanner) -> ChipTable:
-        first = self.pool.start[self.rows]
-        counts = np.where(self.rows >= 0, self.pool.start[self.rows + 1] - first, 0)
-        start = np.concatenate([[0], np.cumsum(counts)])
-        image = np.repeat(np.arange(len(self)), counts)
-        chips = first[image] + np.arange(len(image)) - start[image]
-        scale_idx = self.pool.scale_idx[chips].astype(np.int64)
-        scale = planner.chip_size / planner.windows_of_images(sizes)[1][image, scale_idx]
-        return ChipTable(start, Chips(self.pool.bboxes[chips].astype(np.float32), scale_idx, scale))
 
     def _check_images(self, keys: list[str], sizes: np.ndarray) -> None:
         missing = [key for key in keys if key not in self.pool]

@@ -95,6 +95,16 @@ DETECTORS = dict(
 
 
 @pytest.fixture
+def demo_cfg(data, configs):
+    """The demo's config, tested on a module's own `data` of up to three classes, without workers."""
+    cfg = Config.fromfile(configs / 'demo/sniper_tiny_shapes.py')
+    loader = dict(num_workers=0, persistent_workers=False, dataset={k: v for k, v in data.items() if k != 'type'})
+    changes = dict(test_dataloader=loader, test_evaluator=dict(ann_file=data['data_root'] + data['ann_file']))
+    cfg.merge_from_dict(dict(**changes, model=dict(roi_head=dict(bbox_head=dict(num_classes=3)))))
+    return cfg
+
+
+@pytest.fixture
 def detector_cfg(tmp_path):
     """Gives the config of a small detector by its name in `DETECTORS`."""
 

@@ -84,13 +84,9 @@ def test_neither_pixels_nor_a_file_is_said(oracle, packed):
         MultiScaleChipTTA(oracle(), CFG).test_step(batch)
 
 
-def test_mmdets_test_script_drives_it(data, configs, tmp_path, monkeypatch):
-    cfg = Config.fromfile(configs / 'demo/sniper_tiny_shapes.py')
-    loader = dict(num_workers=0, persistent_workers=False, dataset={k: v for k, v in data.items() if k != 'type'})
-    changes = dict(test_dataloader=loader, test_evaluator=dict(ann_file=data['data_root'] + data['ann_file']))
-    cfg.merge_from_dict(dict(**changes, model=dict(roi_head=dict(bbox_head=dict(num_classes=3)))))
-    cfg.dump(tmp_path / 'mine.py')
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'weights.pth')
+def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, monkeypatch):
+    demo_cfg.dump(tmp_path / 'mine.py')
+    torch.save(dict(state_dict=MODELS.build(demo_cfg.model).state_dict()), tmp_path / 'weights.pth')
     found = []
     for n, options in enumerate((['tta_pipeline.0.type=mmsniper.OpenImage'], [])):
         out = tmp_path / f'{n}.pkl'

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
 from mmengine.fileio import load
 
 ROOT = Path(__file__).parents[2]
@@ -49,13 +48,9 @@ def test_two_ranks_give_the_figures_of_one(data, oracle, tmp_path):
 
 
 @pytest.mark.smoke
-def test_mmdets_test_script_drives_it(data, configs, tmp_path, monkeypatch):
-    cfg = Config.fromfile(configs / 'demo/sniper_tiny_shapes.py')
-    loader = dict(num_workers=0, persistent_workers=False, dataset={k: v for k, v in data.items() if k != 'type'})
-    changes = dict(test_dataloader=loader, test_evaluator=dict(ann_file=data['data_root'] + data['ann_file']))
-    cfg.merge_from_dict(dict(**changes, model=dict(roi_head=dict(bbox_head=dict(num_classes=3)))))
-    cfg.dump(tmp_path / 'mine.py')
-    weights = MODELS.build(cfg.model).state_dict()
+def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, monkeypatch):
+    demo_cfg.dump(tmp_path / 'mine.py')
+    weights = MODELS.build(demo_cfg.model).state_dict()
     weights['roi_head.bbox_head.fc_cls.bias'][1] += 10  # every proposal is class 1
     torch.save(dict(state_dict=weights), tmp_path / 'weights.pth')
     arguments = [tmp_path / 'mine.py', tmp_path / 'weights.pth', '--tta', '--work-dir', tmp_path / 'work']

@@ -11,7 +11,7 @@ from mmdet.registry import TRANSFORMS as MMDET_TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 
 from ...chips import ChipKey, clip_boxes, visible_fraction
-from ...registry import TRANSFORMS
+from ...registry import TRANSFORMS, type_name
 from ..seeding import seeded
 from .bitmaps import to_bitmaps
 from .flags import IGNORED, INVALID, VALID, join_flags, split_flags
@@ -59,7 +59,7 @@ class MixChips(BaseTransform):
         min_visible: float = 0.5,
         min_side: float = 4,
     ) -> None:
-        name = str(transform['type']).rsplit('.', 1)[-1]
+        name = type_name(transform['type'])
         if 'img_scale' in transform:
             transform = {**transform, 'img_scale': tuple(transform['img_scale'])}
         if name == 'MixUp' and tuple(transform.get('ratio_range', ())) != (1, 1):
