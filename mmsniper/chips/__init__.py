@@ -1,6 +1,7 @@
 """Chips as in the SNIPER paper: where to look, and at which scale. NumPy and Numba only."""
 
 from .geometry import box_sizes, clip_boxes, to_chip, to_image, visible_fraction
+from .labels import IGNORED, INVALID, VALID, PlanLabels
 from .plan import BoxTable, ChipKey, ChipKind, ChipPlan, ChipTable
 from .planner import ChipPlanner, Chips
 from .pool import NegativePool, image_key
@@ -8,6 +9,9 @@ from .pyramid import PyramidPlanner, build_planner
 from .scales import chip_window, scale_factor
 
 __all__ = [
+    'IGNORED',
+    'INVALID',
+    'VALID',
     'BoxTable',
     'ChipKey',
     'ChipKind',
@@ -16,6 +20,7 @@ __all__ = [
     'ChipTable',
     'Chips',
     'NegativePool',
+    'PlanLabels',
     'PyramidPlanner',
     'box_sizes',
     'build_planner',

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-VALID = 0  # teaches every head
-IGNORED = 1  # crowd or sliver: its surroundings are nobody's background
-INVALID = 2  # an object seen at the wrong scale: labels RoIs, makes no positive anchor
+from ...chips import IGNORED, INVALID, VALID
+
+__all__ = ['IGNORED', 'INVALID', 'VALID', 'join_flags', 'split_flags']
+
 _KINDS = 3
 
 
