@@ -13,14 +13,13 @@ import io
 from pathlib import Path
 
 import numpy as np
-from mmcv.image import rescale_size
-from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from pycocotools.coco import COCO
 
-from mmsniper.chips import ChipPlan, ChipPlanner, Chips, ChipTable
+from mmsniper.chips import ChipPlan, Chips, ChipTable, chip_pixels, resized_pixels
 from mmsniper.datasets import ChipDataset
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -64,8 +63,9 @@ def count(cfg: Config, data: dict, epochs: int) -> tuple[float, float]:
     loader = cfg.train_dataloader.dataset
     if loader.type != 'mmsniper.ChipDataset':
         dataset = DATASETS.build(data)
-        sizes = [(info['width'], info['height']) for info in map(dataset.get_data_info, range(len(dataset)))]
-        return 1.0, resized_pixels(cfg, sizes, epochs)
+        infos = map(dataset.get_data_info, range(len(dataset)))
+        sizes = np.array([(info['width'], info['height']) for info in infos])
+        return 1.0, resized_pixels(sizes, resize_scales(cfg), cfg.model.data_preprocessor.pad_size_divisor)
     negatives = loader.get('negatives')
     dataset = ChipDataset(data, loader.planner, empty_chips=loader.empty_chips)
     pools = None
@@ -81,28 +81,10 @@ def count(cfg: Config, data: dict, epochs: int) -> tuple[float, float]:
     return np.mean(samples) / len(dataset.table), np.mean(pixels) / len(dataset.table)
 
 
-def resized_pixels(cfg: Config, sizes: list[tuple[int, int]], epochs: int) -> float:
-    """Mean pixels of images after the resizing step of a pipeline."""
-    np.random.seed(0)
+def resize_scales(cfg: Config) -> list[tuple[int, int]]:
+    """What a pipeline resizes images to, one of these at random."""
     step = next(step for step in cfg.train_pipeline if 'Resize' in step.type)
-    resize = TRANSFORMS.build(step)
-    areas, divisor = [], cfg.model.data_preprocessor.pad_size_divisor
-    for _ in range(epochs):
-        for size in sizes:
-            scale = resize.scale if step.type == 'Resize' else resize._random_select()[0]
-            areas.append(padded_area(rescale_size(size, tuple(scale)), divisor))
-    return float(np.mean(areas))
-
-
-def chip_pixels(planner: ChipPlanner, chips: Chips, divisor: int) -> int:
-    """Network pixels of chips, padding included."""
-    extents = np.rint((chips.bboxes[:, 2:] - chips.bboxes[:, :2]) * chips.scale[:, None]).astype(int)
-    return sum(padded_area(planner.canvas(tuple(extent)), divisor) for extent in extents.tolist())
-
-
-def padded_area(size: tuple[int, int], divisor: int) -> int:
-    """Pixels of (width, height), each side padded to a multiple."""
-    return int(np.prod(-(-np.array(size) // divisor) * divisor))
+    return [tuple(scale) for scale in (step.scales if step.type == 'RandomChoiceResize' else [step.scale])]
 
 
 def made_up_pool(dataset: ChipDataset, idx: int, min_proposals: list[int]) -> Chips:

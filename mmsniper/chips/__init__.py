@@ -2,11 +2,12 @@
 
 from .geometry import box_sizes, clip_boxes, to_chip, to_image, visible_fraction
 from .labels import IGNORED, INVALID, VALID, PlanLabels
+from .pixels import chip_pixels, resized_pixels
 from .plan import BoxTable, ChipKey, ChipKind, ChipPlan, ChipTable
 from .planner import ChipPlanner, Chips
 from .pool import NegativePool, image_key
 from .pyramid import PyramidPlanner, build_planner
-from .scales import chip_window, scale_factor
+from .scales import chip_window, scale_factor, scale_name
 
 __all__ = [
     'IGNORED',
@@ -24,10 +25,13 @@ __all__ = [
     'PyramidPlanner',
     'box_sizes',
     'build_planner',
+    'chip_pixels',
     'chip_window',
     'clip_boxes',
     'image_key',
+    'resized_pixels',
     'scale_factor',
+    'scale_name',
     'to_chip',
     'to_image',
     'visible_fraction',

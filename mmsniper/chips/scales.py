@@ -34,6 +34,11 @@ def scale_factor(scale: Scale, width: float, height: float) -> float:
     return float(scale)
 
 
+def scale_name(scale: Scale) -> str:
+    """A scale as a config says it: '1.667', or '2000 x 1400'."""
+    return f'{scale[0]:g} x {scale[1]:g}' if isinstance(scale, tuple) else f'{scale:g}'
+
+
 def chip_window(factor: float, chip_size: int) -> tuple[int, float]:
     """Side of a chip in whole image pixels, and the zoom that turns it into `chip_size` network pixels.
 

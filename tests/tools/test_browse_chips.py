@@ -1,4 +1,7 @@
-"""What is drawn, pixel by pixel. With --recipe: test_train_sniper.py, where there is one."""
+"""Which pictures there are; what is in them: tests/visualization/.
+
+With --recipe: test_train_sniper.py, where there is one.
+"""
 
 import pickle
 import sys
@@ -8,15 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mmsniper.chips import ChipKey, ChipKind, ChipPlanner, NegativePool
-from mmsniper.datasets import ChipDataset
+from mmsniper.chips import ChipPlanner, NegativePool
+from mmsniper.visualization import canvas, chips
+from mmsniper.visualization.canvas import MARGIN, PANEL, PROPOSAL
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 SIZE = (320, 240)
 IMAGES = [(*SIZE, [dict(bbox=[20, 20, 20, 20])]), (*SIZE, [])]  # drawn twice as large
 # At scale 2, where a chip has 64 px: two beside the object, one in its positive chip.
 BOXES = np.array([[220, 150, 240, 170], [100, 150, 120, 170], [16, 16, 36, 36]], np.float32)
-NEGATIVE = ChipKey(0, (200, 140, 264, 204), 0, 2.0, 0, ChipKind.NEGATIVE)
 
 
 @pytest.fixture
@@ -35,18 +38,6 @@ def data(write_coco):
 
 
 @pytest.fixture
-def draw(tool, data, planner_cfg, pipeline):
-    """Draws the first image with some chips; returns the panel of each scale."""
-    dataset = ChipDataset(data, planner_cfg, pipeline)
-
-    def call(keys, proposals=None):
-        picture = tool.draw_image(dataset, dataset.dataset.get_data_info(0), keys, proposals)
-        return [picture[tool.MARGIN :, x : x + tool.PANEL] for x in range(0, picture.shape[1], tool.PANEL + 4)]
-
-    return call
-
-
-@pytest.fixture
 def run(tool, data, planner_cfg, pipeline, tmp_path, monkeypatch):
     """Runs the tool, with changes of the ChipDataset; returns the names of the pictures."""
 
@@ -61,59 +52,19 @@ def run(tool, data, planner_cfg, pipeline, tmp_path, monkeypatch):
     return call
 
 
-def outline(panel, box):
-    """Colours (..., 3) along the top edge of a box of the image, without its corners."""
-    x1, y1, x2, _ = np.rint(np.array(box) * 2).astype(int)
-    return panel[y1, x1 + 1 : x2 - 1]
+@pytest.fixture
+def titles(tool, monkeypatch):
+    """Every title that is drawn."""
+    drawn = []
+    for module in (tool, chips):
+        monkeypatch.setattr(module, 'titled', lambda *args: drawn.append(args[1]) or canvas.titled(*args))
+    return drawn
 
 
-def test_proposals_are_drawn_where_they_count_and_brightly_in_negative_chips(tool, draw):
-    without, panels = draw([NEGATIVE]), draw([NEGATIVE], BOXES)
-    inside, elsewhere, covered = BOXES
-    assert (outline(panels[0], inside) == tool.PROPOSAL).all()
-    faint = outline(panels[0], elsewhere).astype(int)
-    assert (faint > outline(without[0], elsewhere)).all()
-    assert (faint < tool.PROPOSAL).all()
-    assert (outline(panels[0], covered) == outline(without[0], covered)).all()
-    # 20 px are too small for the others.
-    assert all((panel == plain).all() for panel, plain in zip(panels[1:], without[1:], strict=True))
-
-
-def test_a_positive_or_random_chip_holds_no_bright_proposal(tool, draw):
-    for kind in (ChipKind.POSITIVE, ChipKind.RANDOM):
-        assert not (outline(draw([NEGATIVE._replace(kind=kind)], BOXES)[0], BOXES[0]) == tool.PROPOSAL).all(1).any()
-
-
-@pytest.mark.parametrize(
-    ('kind', 'dash'), [(ChipKind.POSITIVE, None), (ChipKind.NEGATIVE, 12), (ChipKind.RANDOM, 3)], ids=lambda v: str(v)
-)
-def test_each_kind_has_a_frame_of_its_own(tool, draw, kind, dash):
-    panels = draw([NEGATIVE._replace(kind=kind)])
-    painted = (outline(panels[0], NEGATIVE.bbox) == tool.colour(0)).all(1)[8:-8]  # the corners are of both edges
-    changes = np.flatnonzero(np.diff(painted.astype(int)))
-    assert painted.any()
-    assert set(np.diff(changes)) == ({dash} if dash else set())
-    assert not (outline(panels[1], NEGATIVE.bbox) == tool.colour(0)).all(1).any()
-
-
-def test_titles_count_each_kind(tool, monkeypatch, draw):
-    positive, random = (NEGATIVE._replace(kind=kind) for kind in (ChipKind.POSITIVE, ChipKind.RANDOM))
-    titles = []
-    monkeypatch.setattr(tool, 'titled', lambda image, title, bgr: titles.append(title) or image)
-    draw([positive] * 3 + [NEGATIVE] * 2 + [random._replace(scale_idx=1)])
-    assert titles == [
-        'scale 2, objects 0..40 px: 3 + 2 negative chips',
-        'scale 1, objects 30..90 px: 0 + 1 random chips',
-        'scale 128 x 128, objects 70..inf px: 0 chips',
-    ]
-
-
-def test_a_picture_has_only_so_many_chips_and_says_of_how_many(run, tool, monkeypatch):
-    titles, titled = [], tool.titled
-    monkeypatch.setattr(tool, 'titled', lambda image, title, bgr: titles.append(title) or titled(image, title, bgr))
+def test_a_picture_has_only_so_many_chips_and_says_of_how_many(run, titles):
     run('--max-chips', '3', empty_chips=7)
     assert [title for title in titles if ' of ' in title] == ['3 of 7 chips; --max-chips shows more']
-    assert sum('zoom' in title for title in titles) == 1 + 3
+    assert sum('zoom' in title and 'objects' not in title for title in titles) == 1 + 3
 
 
 def test_each_config_has_a_folder_of_its_own(tool, data, planner_cfg, pipeline, tmp_path, monkeypatch):
@@ -126,35 +77,29 @@ def test_each_config_has_a_folder_of_its_own(tool, data, planner_cfg, pipeline, 
         assert (tmp_path / f'work_dirs/chips/{name}/00000_0.png').exists()
 
 
-@pytest.mark.parametrize(('n', 'most', 'expected'), [(0, 3, []), (1, 3, [0]), (3, 3, [0, 1, 2]), (9, 3, [0, 4, 8])])
-def test_what_is_shown_is_spread_over_all(tool, n, most, expected):
-    assert tool.spread(n, most).tolist() == expected
-
-
 def test_only_what_is_written_counts(run, capsys):
     assert run(empty_chips=0) == ['00000_0.png', '00000_0_chips.png', '00001_1.png']
     assert '3 pictures in' in capsys.readouterr().out
 
 
-def test_negative_chips_and_the_proposals_of_a_file(run, tool, tmp_path, planner_cfg, capsys, monkeypatch):
+def test_negative_chips_and_the_proposals_of_a_file(run, titles, tmp_path, planner_cfg, capsys):
     pool, dump = tmp_path / 'negative_chips.npz', tmp_path / 'proposals.pkl'
     planner = ChipPlanner(**planner_cfg)
     chips = planner.negative(BOXES, SIZE, planner.positive([[20, 20, 40, 40]], SIZE), 1)
     found = [(f'images/{i}.png', SIZE, chips.bboxes.astype(int), chips.scale_idx) for i in range(2)]
     NegativePool.build(planner, 1, found).save(pool)
     dump.write_bytes(pickle.dumps({'images/0.png': BOXES}))
-    titles, titled = [], tool.titled
-    monkeypatch.setattr(tool, 'titled', lambda image, title, bgr: titles.append(title) or titled(image, title, bgr))
     run('--proposals', dump, negatives=dict(ann_file=str(pool)))
     assert [title for title in titles if 'px: 1 + 2 negative chips' in title]
-    assert titles.count('scale 0, zoom 2.00, negative') == 4
+    assert titles.count('scale 2 (zoom 2.00), negative') == 4
     printed = capsys.readouterr().out
     assert '4 pictures in' in printed
     assert f'warning: {dump} has no proposals for 1 of these 2 images: images/1.png' in printed
     pictures = [cv2.imread(str(tmp_path / 'chips' / name)) for name in ('00000_0.png', '00001_1.png')]
-    assert [(picture == tool.PROPOSAL).all(2).any() for picture in pictures] == [True, False]
+    pictures = [picture[: MARGIN + 480] for picture in pictures]  # without the legend, which has one more
+    assert [(picture == PROPOSAL.colour).all(2).any() for picture in pictures] == [True, False]
     # Two squares of 40 px, one px thick; the frames of the chips hide a little.
-    assert 7 * 39 < (pictures[0] == tool.PROPOSAL).all(2).sum() <= 8 * 39
+    assert 7 * 39 < (pictures[0] == PROPOSAL.colour).all(2).sum() <= 8 * 39
 
 
 def test_what_is_missing_or_broken_is_named(run, tmp_path):
@@ -196,4 +141,5 @@ def test_what_is_mixed_and_what_is_whole_is_drawn_too(tool, data, planner_cfg, p
         assert len(list(out.glob('*_chips.png'))) == 2
     # 960 x 720, reduced to a panel, and 320 x 240 beside it.
     picture = cv2.imread(str(next(iter(sorted(out.glob('*_chips.png'))))))
-    assert picture.shape[:2] == (480 + tool.MARGIN + 4, 2 * (tool.PANEL + 4))
+    assert picture.shape[1] == 2 * (PANEL + 4)
+    assert 480 + MARGIN + 4 < picture.shape[0] < 480 + MARGIN + 60  # a legend under it

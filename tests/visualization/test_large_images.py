@@ -8,9 +8,9 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
-from mmsniper.apis import LargeImageVisualizer
-from mmsniper.apis.visualizer import reduced
 from mmsniper.models.masks import EncodedMasks
+from mmsniper.visualization import LargeImageVisualizer
+from mmsniper.visualization.large_images import reduced
 
 RED, BLUE = (250, 0, 0), (0, 0, 250)
 
@@ -146,7 +146,7 @@ def test_masks_that_are_not_drawn_are_not_reduced(visualizer, monkeypatch):
         worked_on.append(len(instances))
         return reduced(instances, *sizes)
 
-    monkeypatch.setattr('mmsniper.apis.visualizer.reduced', count)
+    monkeypatch.setattr('mmsniper.visualization.large_images.reduced', count)
     image = np.full((800, 800, 3), 128, np.uint8)
     draw(visualizer, image, sample(800, 800, [(0, 0, 90, 90)] * 3, True), pred_score_thr=0.75)
     assert worked_on == [2], 'scores are 0.9, 0.8, 0.7'
