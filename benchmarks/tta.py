@@ -27,6 +27,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmsniper.chips import build_planner
+from mmsniper.models.pyramid import choose_pyramid, find_planner
 from mmsniper.models.soft_nms import soft_nms
 
 SETS = {
@@ -104,6 +106,9 @@ def methods(args: argparse.Namespace, tile: int) -> dict[str, Callable]:
     single = [{**step, 'meta_keys': KEYS} if step['type'] == 'PackDetInputs' else step for step in single]
     whole = [LOAD, dict(type='PackDetInputs', meta_keys=KEYS[:-1])]
     tta = cfg.tta_model.tta_cfg
+    planner = find_planner(cfg)
+    scales, ranges = choose_pyramid(tta.scales, tta.ranges, build_planner(planner) if planner else None)
+    tta.update(scales=list(scales), ranges=ranges)
     resizes = [dict(type='Resize', scale=scale, keep_ratio=True) for scale in tta.scales]
     flips, packs = [dict(type='RandomFlip', prob=0.0)], [dict(type='PackDetInputs', meta_keys=FLIP_KEYS)]
     views = [LOAD, dict(type='TestTimeAug', transforms=[resizes, flips, packs])]

@@ -21,5 +21,7 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))
 test_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))
+val_evaluator = dict(type='mmsniper.CocoMetric')
+test_evaluator = dict(type='mmsniper.CocoMetric')
 # --tta: one scale, as mmdet tests it. To add scales, set scales here; it is trained on all sizes, so no ranges.
 tta_model = dict(tta_cfg=dict(scales=[(1333, 800)], ranges=None))

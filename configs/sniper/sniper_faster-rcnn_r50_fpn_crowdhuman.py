@@ -8,6 +8,4 @@ _base_ = [
 
 model = dict(roi_head=dict(bbox_head=dict(num_classes=1)), test_cfg=dict(rcnn=dict(max_per_img=500)))
 # Sigma as in COCO; people who hide each other want soft-NMS more than anything.
-tta_model = dict(
-    tta_cfg=dict(scales=[2.0, 1.0, (512, 512)], ranges=[(None, 110), (56, 280), (130, None)], max_per_img=500)
-)
+tta_model = dict(tta_cfg=dict(max_per_img=500))

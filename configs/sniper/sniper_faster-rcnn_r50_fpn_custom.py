@@ -1,4 +1,4 @@
-# Your own data in COCO's format. Choose scales and ranges by the README's table, then look: tools/browse_chips.py.
+# Your own data in COCO's format. Choose scales and ranges by docs/scales.md, then look: mmsniper browse.
 _base_ = 'sniper_faster-rcnn_r50_fpn_coco.py'
 model = dict(roi_head=dict(bbox_head=dict(num_classes=3)))
 metainfo = dict(classes=('WBC', 'RBC', 'Platelets'))  # as the annotation file names its categories
@@ -8,6 +8,7 @@ val_dataloader = dict(dataset=data)
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file='data/bccd/annotations.json')
 test_evaluator = val_evaluator
+val_cfg = dict(type='mmsniper.MultiScaleValLoop')  # after every epoch, at all scales: as tools/test.py --tta
 # For one GPU with 8 chips and some thousand iterations in all; `--auto-scale-lr` fits the rate to other batches.
 optim_wrapper = dict(optimizer=dict(lr=0.001))
 auto_scale_lr = dict(base_batch_size=8)

@@ -12,6 +12,4 @@ model = dict(
     train_cfg=dict(rcnn=dict(sampler=dict(num=600))),
     test_cfg=dict(rcnn=dict(max_per_img=500)),
 )
-tta_model = dict(
-    tta_cfg=dict(scales=[2.0, 1.0, (1024, 1024)], ranges=[(None, 60), (24, 150), (80, None)], max_per_img=500)
-)
+tta_model = dict(tta_cfg=dict(max_per_img=500))

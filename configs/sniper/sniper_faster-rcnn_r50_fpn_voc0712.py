@@ -12,4 +12,3 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=200),
     dict(type='ConstantLR', factor=0.1, by_epoch=True, begin=5.33, end=10**9, convert_to_iter_based=True),
 ]
-tta_model = dict(tta_cfg=dict(scales=[2.0, (512, 512)], ranges=[(None, 140), (60, None)]))

@@ -22,9 +22,11 @@ from .. import registry  # noqa: F401  makes torch read mmengine's checkpoints
 from ..models.limits import describe, own_limit
 from ..models.masks import EncodedMasks
 from ..models.multi_scale_tta import MultiScaleChipTTA
+from ..models.pyramid import follow_config
 from ..registry import type_name
+from ..visualization import LargeImageVisualizer
+from ..visualization.large_images import picture_of
 from .loading import CheckedLoader, Opener, image_files
-from .visualizer import LargeImageVisualizer, picture_of
 from .weights import check_weights
 
 DRAWING = ('show', 'wait_time', 'draw_pred', 'pred_score_thr')
@@ -36,9 +38,10 @@ class MultiScaleInferencer(DetInferencer):
 
     Pictures of images with a side beyond 2000 px are drawn reduced.
 
-    >>> inferencer = MultiScaleInferencer('config.py', 'checkpoint.pth')
-    >>> result = inferencer('image.jpg')
-    >>> result['predictions'][0]['bboxes']  # xyxy, image frame; also labels, scores, and RLE masks if there are any
+    Examples:
+        >>> inferencer = MultiScaleInferencer('config.py', 'checkpoint.pth')
+        >>> result = inferencer('image.jpg')
+        >>> result['predictions'][0]['bboxes']  # xyxy, image frame; also labels, scores, and RLE masks if there are any
 
     Attributes:
         report_thr: Scores from which on a detection that a limit leaves out is missed, see
@@ -73,6 +76,7 @@ class MultiScaleInferencer(DetInferencer):
             print_log('The config has no tta_model: MultiScaleChipTTA with its default scales is used', 'current')
         tta_model = cfg.get('tta_model') or dict(type='mmsniper.MultiScaleChipTTA')
         model = MODELS.build({**tta_model, 'module': detector})
+        follow_config(model, cfg)
         model.cfg, model.dataset_meta = detector.cfg, detector.dataset_meta
         return model.eval()
 

@@ -39,7 +39,7 @@ def join(launcher: str) -> tuple[int, int]:
     if launcher == 'pytorch' and 'RANK' not in os.environ:
         raise RuntimeError(
             '--launcher pytorch is for processes that torchrun has started, and this one was not: torchrun '
-            '--nproc_per_node=2 tools/NAME.py ... --launcher pytorch'
+            '--nproc_per_node=2 -m mmsniper NAME ... --launcher pytorch'
         )
     if has_devices():
         init_dist(launcher)

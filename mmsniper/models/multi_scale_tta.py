@@ -16,17 +16,20 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel
 from torch import Tensor, nn
 
-from ..chips.scales import NUMBER, check_ranges, check_scales, scale_factor
+from ..chips.planner import ChipPlanner
+from ..chips.pyramid import build_planner
+from ..chips.scales import NUMBER, Scale
 from ..large_images import LargeImage
 from ..registry import MODELS
 from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
+from .pyramid import FOLLOWS, Ranges, choose_pyramid, say_if_reduced, say_if_untaught
 from .views import View, choose_views, padded_to_strides
 
 DEFAULTS = dict(
-    scales=[(2000, 1400), (1280, 800), (512, 480)],
-    ranges=[(None, 90), (32, 180), (75, None)],
+    scales=FOLLOWS,
+    ranges=FOLLOWS,
     flip=False,
     nms=dict(type='soft_nms'),
     score_thr=1e-3,
@@ -47,8 +50,6 @@ SETTINGS = dict(
     max_canvas=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
     batch_pixels=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
 )
-# At a zoom below this, small objects are hardly seen.
-SMALLEST_ZOOM = 0.5
 
 
 @MODELS.register_module()
@@ -65,11 +66,11 @@ class MultiScaleChipTTA(BaseTTAModel):
         module: The detector or its config.
         tta_cfg: Overrides any of these:
 
-            - scales: zoom factors, or (long edge, short edge); default the paper's. An image larger than its edges is
-              reduced to them, not tiled: for small objects in large images let the finest scale be a zoom factor, such
-              as 1.0. A warning says so once, when the finest scale reduces an image to less than half.
+            - scales: zoom factors, or (long edge, short edge); default 'planner', see :meth:`follow`. An image larger
+              than its edges is reduced to them, not tiled: for small objects in large images let the finest scale be a
+              zoom factor, such as 1.0. A warning says so once, at less than half of the zoom that is trained, or of 1.
             - ranges: per scale (lo, hi), half-open, on sqrt(width * height) of a detection in image pixels, None for
-              an open end; or None: every scale answers for every size.
+              an open end; default 'planner'; or None: every scale answers for every size.
             - flip: show each view mirrored, too.
             - nms: how views are merged, see :func:`~mmsniper.models.merging.merge`; default Gaussian soft-NMS, sigma
               0.55. None = not at all.
@@ -100,26 +101,45 @@ class MultiScaleChipTTA(BaseTTAModel):
         super().__init__(module, data_preprocessor)
         if isinstance(self.module, TwoStagePanopticSegmentor):  # whose fusion head would fail on unpasted masks
             raise ValueError(_no_instances(self.module))
-        is_rpn = isinstance(self.module, RPN)
-        cfg = {**copy.deepcopy(DEFAULTS), **(RPN_DEFAULTS if is_rpn else {}), **(tta_cfg or {})}
+        self.is_rpn = isinstance(self.module, RPN)
+        cfg = {**copy.deepcopy(DEFAULTS), **(RPN_DEFAULTS if self.is_rpn else {}), **(tta_cfg or {})}
         if unknown := set(cfg) - set(DEFAULTS):
             raise TypeError(f'tta_cfg has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
-        self.scales = check_scales([tuple(s) if isinstance(s, (list, tuple)) else s for s in cfg['scales']])
-        ranges = [(None, None)] * len(self.scales) if cfg['ranges'] is None else cfg['ranges']
-        self.ranges = check_ranges(ranges, self.scales, 'ranges').tolist()
+        self.given = cfg['scales'], cfg['ranges']
+        self.planner: ChipPlanner | None = None
+        # Until it is known what they follow from.
+        self.scales: tuple[Scale, ...] = ()
+        self.ranges: Ranges = []
+        if FOLLOWS not in self.given:
+            self.follow(None)
         for key, (what, good) in SETTINGS.items():
             if not good(cfg[key]):
                 raise ValueError(f'tta_cfg: {key} is {what}; got {cfg[key]!r}')
         check_nms(cfg['nms'])
         self.flip, self.max_canvas, self.batch_pixels = cfg['flip'], cfg['max_canvas'], cfg['batch_pixels']
-        self.nms = None if is_rpn else cfg['nms']
+        self.nms = None if self.is_rpn else cfg['nms']
         self.score_thr, self.max_per_img = cfg['score_thr'], cfg['max_per_img']
-        self.warned = self.said_left_out = False
+        self.checked = self.warned = self.said_left_out = False
         self.report_thr = 0.3  # what is drawn, and missed
         self.on_progress: Callable[[int, int], None] | None = None  # is given views done, and all
         self.view_limit = own_limit(self.module)
         test_cfg = getattr(self.module, 'test_cfg', None) or {}
         self.mask_thr = (test_cfg.get('rcnn') or {}).get('mask_thr_binary', 0.5)
+
+    def follow(self, planner: dict | None) -> None:
+        """Take the scales and ranges that ``tta_cfg`` does not give from the planner of the detector's training.
+
+        ``EvaluationHook``, ``MultiScaleValLoop`` and the inferencer call it, see
+        :func:`~mmsniper.chips.inference.inference_pyramid`. Those given are warned of if they are not what it teaches.
+
+        Args:
+            planner: Its settings; None = there is none, and the paper's test pyramid is used.
+
+        Raises:
+            ValueError: If the planner is malformed, or has another number of scales than ``tta_cfg``.
+        """
+        self.planner = build_planner(planner) if planner else None
+        self.scales, self.ranges = choose_pyramid(*self.given, self.planner, self.is_rpn)
 
     @torch.no_grad()
     def test_step(self, data: dict) -> list[DetDataSample]:
@@ -148,7 +168,9 @@ class MultiScaleChipTTA(BaseTTAModel):
     def choose_views(self, image_idx: int, image: Tensor | LargeImage, sample: DetDataSample) -> list[View]:
         """Where to look in one image."""
         size = _size(image)
-        self._warn_if_reduced(size, sample)
+        if not self.scales:
+            self.follow(None)
+        self._check_pyramid(size, sample)
         try:
             return choose_views(image_idx, size, self.scales, self.ranges, self.flip, self.max_canvas)
         except ValueError as error:
@@ -176,9 +198,7 @@ class MultiScaleChipTTA(BaseTTAModel):
             for first in range(0, len(same), step):
                 batch = same[first : first + step]
                 # The detector is to leave boxes in the view frame: what it takes for the original image is the view.
-                shown = [
-                    DetDataSample(metainfo={**samples[view.image_idx].metainfo, **_view_meta(view)}) for view in batch
-                ]
+                shown = [DetDataSample(metainfo={**samples[view.image_idx].metainfo, **view.meta}) for view in batch]
                 inputs = [view.cut(on_device[view.image_idx], device) for view in batch]
                 with unpasted_masks(self.module), padded_to_strides(self.module):
                     predicted = self.module.test_step(dict(inputs=inputs, data_samples=shown))
@@ -222,21 +242,12 @@ class MultiScaleChipTTA(BaseTTAModel):
             print_log(f'{_name(sample)}: {text}. This is said of the first such image only', 'current', logging.WARNING)
         return sample
 
-    def _warn_if_reduced(self, size: tuple[int, int], sample: DetDataSample) -> None:
-        zooms = [scale_factor(scale, *size) for scale in self.scales]
-        finest = max(range(len(zooms)), key=zooms.__getitem__)
-        # A zoom factor is what was asked for; a pair of edges does to a large image what nobody may have thought of.
-        by_edges = isinstance(self.scales[finest], tuple)
-        if not by_edges or zooms[finest] >= SMALLEST_ZOOM or self.ranges[finest][0] > 0 or self.warned:
-            return
-        self.warned = True
-        print_log(
-            f'{_name(sample)}, {size[0]} x {size[1]} px: seen at a zoom of {zooms[finest]:.2g} at most, small objects '
-            'may be lost; a zoom factor such as 1.0 as the finest of tta_cfg.scales shows it in tiles. This is said of '
-            'the first such image only',
-            'current',
-            logging.WARNING,
-        )
+    def _check_pyramid(self, size: tuple[int, int], sample: DetDataSample) -> None:
+        pyramid = self.scales, self.ranges, self.planner, size, _name(sample)
+        if self.planner and not self.checked and not self.is_rpn and self.given != (FOLLOWS, FOLLOWS):
+            say_if_untaught(*pyramid)
+        self.checked = True
+        self.warned = self.warned or say_if_reduced(*pyramid)
 
     def _check(self, image: Tensor | LargeImage | Sequence, sample: DetDataSample | Sequence) -> None:
         if not isinstance(image, (Tensor, LargeImage)):
@@ -279,13 +290,6 @@ def _no_instances(detector: nn.Module) -> str:
         f'MultiScaleChipTTA merges pred_instances, which {type(detector).__name__} does not predict; use a detector or '
         'an instance segmentor'
     )
-
-
-def _view_meta(view: View) -> dict:
-    height, width = view.shape
-    # CenterNet asks for the border that RandomCenterCropPad leaves: where the view begins and ends along y and x.
-    border = (0, height, 0, width)
-    return dict(ori_shape=view.shape, img_shape=view.shape, scale_factor=(1.0, 1.0), border=border)
 
 
 def _name(sample: DetDataSample) -> str:

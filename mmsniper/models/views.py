@@ -50,6 +50,14 @@ class View(NamedTuple):
         x1, y1, x2, y2 = self.window
         return self.shape[1] / (x2 - x1), self.shape[0] / (y2 - y1)
 
+    @property
+    def meta(self) -> dict:
+        """What a detector is to be told of the view, so that it leaves boxes in the view frame."""
+        height, width = self.shape
+        # CenterNet asks for the border that RandomCenterCropPad leaves: where the view begins and ends along y and x.
+        border = (0, height, 0, width)
+        return dict(ori_shape=self.shape, img_shape=self.shape, scale_factor=(1.0, 1.0), border=border)
+
     def cut(self, image: Tensor | LargeImage, device: torch.device | None = None) -> Tensor:
         """The view's pixels, as mmdet's ``Resize`` makes them: bilinear, without anti-aliasing.
 

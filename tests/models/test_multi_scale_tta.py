@@ -167,7 +167,7 @@ def test_views_of_one_shape_go_together(oracle, packed, batch_pixels):
     for result in tta.test_step(packed(image, image)):
         agree(result.pred_instances, bboxes, labels, 1.0)
     assert all(n == 1 or n * height * width <= batch_pixels for n, height, width in seer.shapes)
-    n_views = len(tta.choose_views(0, image, None))
+    n_views = len(tta.choose_views(0, image, packed(image)['data_samples'][0]))
     assert sum(n for n, _, _ in seer.shapes) == 2 * n_views
     if batch_pixels > 10**6:
         assert len(seer.shapes) == len({shape[1:] for shape in seer.shapes}) == 2
@@ -210,6 +210,7 @@ def test_it_builds_from_a_config(detector_cfg, packed):
     cfg = dict(type='mmsniper.MultiScaleChipTTA', module=detector_cfg('retinanet'), data_preprocessor=preprocessor)
     tta = MODELS.build(cfg)
     assert tta.module.data_preprocessor.mean.flatten().tolist() == [1, 2, 3]
+    tta.follow(None)
     assert tta.scales == ((2000.0, 1400.0), (1280.0, 800.0), (512.0, 480.0))
     assert tta.ranges == [[0, 90], [32, 180], [75, math.inf]]
     assert tta.nms == dict(type='soft_nms')

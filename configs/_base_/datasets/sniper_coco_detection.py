@@ -42,3 +42,6 @@ train_dataloader = dict(
 # mmdet's CocoDataset, which refuses a file that would be evaluated wrong.
 val_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))
 test_dataloader = dict(dataset=dict(type='mmsniper.CheckedCocoDataset'))
+# mmdet's CocoMetric, which leaves metainfo's ignored_categories out.
+val_evaluator = dict(type='mmsniper.CocoMetric')
+test_evaluator = dict(type='mmsniper.CocoMetric')

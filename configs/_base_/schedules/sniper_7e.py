@@ -1,6 +1,6 @@
 _base_ = 'mmdet::_base_/schedules/schedule_1x.py'
 
-train_cfg = dict(max_epochs=7, val_interval=7)
+train_cfg = dict(max_epochs=7, val_interval=1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=1000),
     # A step within an epoch: MultiStepLR would never meet iteration 5.33 * epoch_length, this one starts there.
