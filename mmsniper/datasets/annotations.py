@@ -9,7 +9,7 @@ from logging import WARNING
 from typing import Any
 
 import numpy as np
-from mmdet.datasets import CocoDataset, ConcatDataset
+from mmdet.datasets import CocoDataset, ConcatDataset, XMLDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS as MMDET_DATASETS
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
@@ -20,7 +20,11 @@ from torch.utils.data import Dataset
 from ..chips import BoxTable
 from ..registry import DATASETS
 from .coco_file import CocoFile
+from .ignored_regions import KEY
 from .reports import progress
+from .xml_names import check_names, count_on_load
+
+LAZY = CocoDataset, XMLDataset, ConcatDataset, RepeatDataset, ClassBalancedDataset
 
 
 @DATASETS.register_module()
@@ -108,15 +112,16 @@ class CheckedApi:
         evaluated = getattr(self.dataset, 'evaluated', None)
         evaluated = self.dataset.test_mode if evaluated is None else evaluated
         self.file = CocoFile(path, name, self.with_masks, evaluated, completed)
-        # Others than these two may number labels in another way: see report_left_out.
-        by_order = type(self.dataset).load_data_list in (CocoDataset.load_data_list, CheckedCocoDataset.load_data_list)
-        self.file.check(self.dataset.metainfo['classes'] if by_order else None)
+        # Others may number labels in another way: see report_left_out.
+        by_order = _labels_by_order(self.dataset)
+        metainfo = self.dataset.metainfo
+        self.file.check(metainfo['classes'] if by_order else None, metainfo.get(KEY, ()) if by_order else ())
         content, self.file.content, self.file.images = self.file.content, {}, {}
         return content
 
 
 def build_checked(cfg: dict, with_masks: bool | str) -> Dataset:
-    """Build a data set of any kind; the COCO files below it are checked as they are read.
+    """Build a data set of any kind; the COCO and VOC files below it are checked as they are read.
 
     Args:
         cfg: Config of the data set, which may wrap or join others.
@@ -126,20 +131,23 @@ def build_checked(cfg: dict, with_masks: bool | str) -> Dataset:
         ValueError: See :class:`CheckedCocoDataset`.
     """
     dataset = MMDET_DATASETS.build(_lazy(cfg))
-    for leaf in _coco_datasets(dataset):
-        check_on_load(leaf, with_masks)
+    for leaf in _leaves(dataset):
+        if isinstance(leaf, CocoDataset):
+            check_on_load(leaf, with_masks)
+        elif isinstance(leaf, XMLDataset):
+            count_on_load(leaf)
     return dataset
 
 
 def _lazy(cfg: dict) -> dict:
-    """A config by which COCO data sets, and what mmdet has to wrap and join them, are built but do not read yet."""
+    """A config by which COCO and VOC data sets, and what mmdet has around them, are built but do not read yet."""
     cfg = dict(cfg)
     if 'datasets' in cfg:
         cfg['datasets'] = [_lazy(inner) if isinstance(inner, dict) else inner for inner in cfg['datasets']]
     if isinstance(cfg.get('dataset'), dict):
         cfg['dataset'] = _lazy(cfg['dataset'])
     kind = MMDET_DATASETS.get(cfg['type']) if isinstance(cfg.get('type'), str) else cfg.get('type')
-    if isinstance(kind, type) and issubclass(kind, (CocoDataset, ConcatDataset, RepeatDataset, ClassBalancedDataset)):
+    if isinstance(kind, type) and issubclass(kind, LAZY):
         cfg['lazy_init'] = True
     return cfg
 
@@ -158,20 +166,25 @@ def check_on_load(dataset: CocoDataset, with_masks: bool | str) -> CheckedApi:
 
 
 def report_left_out(dataset: Dataset, with_masks: bool | str) -> None:
-    """Say once, per COCO file under a loaded data set, how many images are left out; check files that were not, yet.
+    """Say once, per file under a loaded data set, what is left out; check files that were not, yet.
 
     Args:
         dataset: Built by :func:`build_checked`, or by mmdet.
         with_masks: Its objects need masks.
 
     Raises:
-        ValueError: See :class:`CheckedCocoDataset`.
+        ValueError: See :class:`CheckedCocoDataset` and :func:`~mmsniper.datasets.xml_names.check_names`.
     """
-    for leaf in _coco_datasets(dataset):
+    for leaf in _leaves(dataset):
+        known = _labels_by_order(leaf) and isinstance(leaf.COCOAPI, CheckedApi)
+        if (getattr(leaf, 'metainfo', None) or {}).get(KEY) and not known:
+            raise ValueError(
+                f'{type(leaf).__name__} has read its annotations without the {KEY} of its metainfo: give ChipDataset '
+                'the config of a CocoDataset, or take them out'
+            )
+    check_loaded(dataset, with_masks)
+    for leaf in coco_datasets(dataset):
         api = check_on_load(leaf, with_masks)
-        if api.file is None:  # built by someone else, or one that reads its file by other means, as LVIS's does
-            with get_local_path(leaf.ann_file, backend_args=leaf.backend_args) as path:
-                api.check(path, completed=False)
         classes, names = leaf.metainfo['classes'], api.file.category_names
         shifted = [
             f'{names[id]!r} as {classes[label]!r}'
@@ -184,6 +197,27 @@ def report_left_out(dataset: Dataset, with_masks: bool | str) -> None:
         if api.file.n_images > len(leaf):
             text = f'{leaf.ann_file}: {api.file.n_images - len(leaf)} images left out by filter_cfg or indices'
             print_log(text, 'current', WARNING)
+
+
+def check_loaded(dataset: Dataset, with_masks: bool | str | None = None) -> None:
+    """Check the COCO and VOC files under a loaded data set that were not checked as they were read.
+
+    Args:
+        dataset: Built by anyone.
+        with_masks: Its objects need masks; None = if its own pipelines load them.
+
+    Raises:
+        ValueError: See :func:`report_left_out`.
+    """
+    for leaf in _leaves(dataset):
+        if isinstance(leaf, XMLDataset):
+            check_names(leaf)
+        elif isinstance(leaf, CocoDataset):
+            masks = loads_masks(leaf.pipeline.transforms) if with_masks is None else with_masks
+            api = check_on_load(leaf, masks)
+            if api.file is None:  # built by someone else, or one that reads its file by other means, as LVIS's does
+                with get_local_path(leaf.ann_file, backend_args=leaf.backend_args) as path:
+                    api.check(path, completed=False)
 
 
 def image_boxes(data_info: dict) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
@@ -241,9 +275,22 @@ def read_boxes(dataset: Dataset) -> tuple[BoxTable, int, list[str]]:
     return table, n_regions, img_paths
 
 
-def _coco_datasets(dataset: Any) -> Iterator[CocoDataset]:
-    if isinstance(dataset, CocoDataset):
+def _leaves(dataset: Any) -> Iterator[Any]:
+    """The data sets that a data set wraps or joins, or itself."""
+    wrapped = getattr(dataset, 'dataset', None)
+    inner = [*([] if wrapped is None else [wrapped]), *(getattr(dataset, 'datasets', None) or [])]
+    if not inner:
         yield dataset
-    for inner in [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or [])]:
-        if inner is not None:
-            yield from _coco_datasets(inner)
+    for one in inner:
+        yield from _leaves(one)
+
+
+def _labels_by_order(dataset: Any) -> bool:
+    """Whether a data set reads its file, and numbers labels, as mmdet's CocoDataset."""
+    load = getattr(type(dataset), 'load_data_list', None)
+    return load in (CocoDataset.load_data_list, CheckedCocoDataset.load_data_list)
+
+
+def coco_datasets(dataset: Any) -> list[CocoDataset]:
+    """The COCO data sets under whatever repeats or joins them."""
+    return [leaf for leaf in _leaves(dataset) if isinstance(leaf, CocoDataset)]

@@ -12,7 +12,7 @@ from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..chips import ChipKey, ChipKind, ChipPlan, ChipPlanner, build_planner
+from ..chips import ChipKey, ChipKind, ChipPlan, ChipPlanner, build_planner, scale_name
 from ..chips.compiled import is_cold
 from ..image_files import UnreadableImageError
 from ..registry import DATASETS
@@ -21,7 +21,6 @@ from .chip_pipeline import ChipPipeline
 from .image_cache import ImageCache
 from .negatives import DatasetNegatives
 from .reports import report_plan
-from .seeding import seeded
 from .transforms.open_image import say_if_large
 
 # So many take seconds to plan.
@@ -157,7 +156,7 @@ class ChipDataset(Dataset):
                 return self._cut(key)
             except UnreadableImageError as error:
                 if self.on_bad_image == 'raise':
-                    raise RuntimeError(f'{error} (chip {key.bbox} of scale {key.scale_idx})') from error
+                    raise RuntimeError(f'{error} ({self._name(key)})') from error
                 if not self._bad[key.image_idx]:
                     print_log(f'Skipped: {error}', 'current', WARNING)
                 self._bad[key.image_idx] = 1
@@ -171,16 +170,7 @@ class ChipDataset(Dataset):
         self.last_key = key
         try:
             loaded = self.image_cache.get(key, lambda: self.pipeline.load(self.dataset.get_data_info(key.image_idx)))
-            with seeded(key.seed):
-                results = loaded and self.pipeline.cut(
-                    loaded,
-                    chip_seed=key.seed,
-                    chip=np.array(key.bbox, np.float32),
-                    scale_idx=key.scale_idx,
-                    chip_scale=key.scale,
-                    chip_planner=self.planner,
-                    sample_idx=key.image_idx,
-                )
+            results = loaded and self.pipeline.cut(loaded, key, self.planner)
         except UnreadableImageError:
             raise
         except Exception as error:
@@ -194,7 +184,10 @@ class ChipDataset(Dataset):
 
     def _where(self, key: ChipKey) -> str:
         path = self.dataset.get_data_info(key.image_idx).get('img_path', f'image {key.image_idx}')
-        return f'{path}, chip {key.bbox} of scale {key.scale_idx}'
+        return f'{path}, {self._name(key)}'
+
+    def _name(self, key: ChipKey) -> str:
+        return f'chip {key.bbox} of scale {scale_name(self.planner.scales[key.scale_idx])}'
 
     def report_skipped(self) -> None:
         """Say which images ``on_bad_image='skip'`` has skipped so far on any rank, if there are new ones."""

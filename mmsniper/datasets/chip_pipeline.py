@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from logging import WARNING
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import LoadAnnotations, PhotoMetricDistortion, RandomFlip, YOLOXHSVRandomAug
 from mmdet.registry import TRANSFORMS
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 
+from ..chips import ChipKey, ChipPlanner
+from .seeding import seeded
 from .transforms import ChipSampler, LoadChipAnnotations, OpenImage, PackChipInputs, To8Bit
 from .transforms.loading import CheckedLoad
 
@@ -61,16 +64,26 @@ class ChipPipeline(Compose):
             loaded.pop('instances', None)  # many small lists, which nobody needs any more
         return loaded
 
-    def cut(self, loaded: dict, **chip: Any) -> dict | None:
-        """A sample.
+    def cut(self, loaded: dict, key: ChipKey, planner: ChipPlanner) -> dict | None:
+        """A sample, a function of the image and the key alone.
 
         Args:
             loaded: By :meth:`load`.
-            **chip: What the keys of ``results`` say of the chip.
+            key: The chip.
+            planner: Planned it.
         """
         results = dict(loaded) if self._shares else copy.deepcopy(loaded)
-        results.update(chip, keep_polygons=self.keep_polygons)
-        return self._then(results)
+        results.update(
+            chip_seed=key.seed,
+            chip=np.array(key.bbox, np.float32),
+            scale_idx=key.scale_idx,
+            chip_scale=key.scale,
+            chip_planner=planner,
+            sample_idx=key.image_idx,
+            keep_polygons=self.keep_polygons,
+        )
+        with seeded(key.seed):
+            return self._then(results)
 
 
 def _loads(step: Any) -> bool:

@@ -20,12 +20,16 @@ from .coco_records import (
     category_fault,
     image_fault,
     is_id,
+    is_panoptic,
+    looks_like_results,
     name_of,
     other_type,
     reason_to_drop,
     segmentation_fault,
     usable_polygons,
 )
+from .coco_units import wrong_units
+from .ignored_regions import as_region, ignored_ids
 from .reports import progress
 
 SHOWN = 5  # records named per message
@@ -38,7 +42,8 @@ class CocoFile:
     Args:
         path: Where the file is read.
         name: What messages call it.
-        with_masks: Objects need a segmentation; with 'polygons', one that is no RLE.
+        with_masks: Objects need a segmentation; with 'polygons', one that is no RLE; with 'evaluated', for COCO's
+            evaluation.
         evaluated: COCO's evaluation reads the file, too, and wants ``area`` and ``iscrowd``, which are otherwise added.
         completed: What is added is used, and therefore said.
 
@@ -64,11 +69,12 @@ class CocoFile:
         self.content = self._read(path)
         self.n_images = len(self.content['images'])
 
-    def check(self, classes: Sequence[str] | None) -> None:
+    def check(self, classes: Sequence[str] | None, ignored: Sequence[str] = ()) -> None:
         """Look at every record; say once what is added or left out.
 
         Args:
             classes: Names that the data set teaches, in the order of its labels; None = not to be checked.
+            ignored: Names of categories whose annotations become crowds, see :mod:`.ignored_regions`.
 
         Raises:
             ValueError: If anything is wrong: all of it, each with the records and what to do.
@@ -87,8 +93,11 @@ class CocoFile:
         if classes is not None:
             self._check_classes(classes)
         self._note_repeated_files()
-        if not _is_panoptic(self.content['annotations']):
-            self._check_annotations(classes)
+        if not self.content['annotations']:
+            text = f'its list of annotations is empty: its {self.n_images} images are nothing but background'
+            print_log(f'{self.name}: {text}', 'current', WARNING)
+        elif not is_panoptic(self.content['annotations']):
+            self._check_annotations(classes, ignored_ids(ignored, classes or (), self.content['categories'], self.name))
         self._refuse()
         self._report()
 
@@ -102,7 +111,7 @@ class CocoFile:
             empty = ': it is empty' if _is_empty(path) else f': {error}'
             raise ValueError(f'{self.name} is no JSON file{empty}; write it again') from error
         if not isinstance(content, dict):
-            what = 'results of a detector' if _looks_like_results(content) else f'a {type(content).__name__}'
+            what = 'results of a detector' if looks_like_results(content) else f'a {type(content).__name__}'
             raise ValueError(
                 f'{self.name} holds {what}, not COCO annotations; write an object with "images", '
                 '"annotations" and "categories"'
@@ -169,7 +178,9 @@ class CocoFile:
                 'classes (their ids may stay)'
             )
 
-    def _check_annotations(self, classes: Sequence[str] | None) -> None:
+    def _check_annotations(self, classes: Sequence[str] | None, ignored: set) -> None:
+        if fault := wrong_units(self.content['annotations'], self.images):
+            raise ValueError(f'{self.name} cannot be used: its annotations {fault[0]}; {fault[1]}')
         used = {id for id, name in self.category_names.items() if classes is None or name in classes}
         seen = set()
         for n, annotation in enumerate(progress(self.content['annotations'], 'Annotations')):
@@ -182,6 +193,8 @@ class CocoFile:
                 fault = segmentation_fault(annotation.get('segmentation'), image['width'], image['height'])
             if fault is None:
                 fault = self._complete(annotation)
+            if fault is None and annotation['category_id'] in ignored:
+                annotation.update(as_region(annotation, min(used)))  # of whatever class: nobody asks a region's
             if fault is None and image is not None:
                 reason = reason_to_drop(annotation, image, used)
                 fault = None if reason or not self.with_masks else self._mask_fault(annotation)
@@ -223,8 +236,11 @@ class CocoFile:
         segmentation = annotation.get('segmentation')
         if not segmentation:
             if not annotation['iscrowd']:
+                wanted = (
+                    "metric 'segm' evaluates masks" if self.with_masks == 'evaluated' else 'the pipeline loads masks'
+                )
                 return (
-                    'have no segmentation, but the pipeline loads masks',
+                    f'have no segmentation, but {wanted}',
                     'use a detector without a mask head, or add it: a box as polygon is [[x1, y1, x2, y1, x2, y2, x1, '
                     'y2]]',
                 )
@@ -280,11 +296,3 @@ def _as_tuple(names: Iterable[str]) -> str:
 def _is_empty(path: str) -> bool:
     with open(path, 'rb') as file:
         return not file.read().strip()
-
-
-def _is_panoptic(annotations: list) -> bool:
-    return bool(annotations) and isinstance(annotations[0], dict) and 'segments_info' in annotations[0]
-
-
-def _looks_like_results(content: Any) -> bool:
-    return isinstance(content, list) and bool(content) and isinstance(content[0], dict) and 'image_id' in content[0]

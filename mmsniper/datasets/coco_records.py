@@ -150,6 +150,16 @@ def is_usable_polygon(polygon: list) -> bool:
     return len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
+def is_panoptic(annotations: list) -> bool:
+    """Whether annotations are of whole images, as COCO's panoptic ones."""
+    return bool(annotations) and isinstance(annotations[0], dict) and 'segments_info' in annotations[0]
+
+
+def looks_like_results(content: Any) -> bool:
+    """Whether the content of a file is a detector's results."""
+    return isinstance(content, list) and bool(content) and isinstance(content[0], dict) and 'image_id' in content[0]
+
+
 def rle_runs(counts: Any) -> np.ndarray | None:
     """Lengths of the runs of an RLE's ``counts``, (R,) int64; None if they are neither text nor whole numbers."""
     if isinstance(counts, bytes):

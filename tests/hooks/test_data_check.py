@@ -11,7 +11,6 @@ from mmengine.runner import Runner
 from training import train
 
 from mmsniper.hooks import DataCheckHook
-from mmsniper.hooks.data_check import check_lanes
 from mmsniper.image_files import DeepImageError
 
 LOAD = [dict(type='LoadImageFromFile')]
@@ -100,13 +99,3 @@ def test_a_run_that_skips_bad_images_names_them_once(tiny_cfg, tmp_path):
     dataset = Runner.build_dataloader(tiny_cfg.train_dataloader, seed=0).dataset
     assert len(seen) == 2 * len(dataset), 'an epoch is as long as it was'
     assert train(tiny_cfg, work_dir=str(tmp_path / 'alone'))[0] == seen, 'whatever the number of workers'
-
-
-@pytest.mark.parametrize(('workers', 'lanes', 'write'), [(3, 8, 9), (6, 8, 6), (16, 8, 16), (4, 8, None), (0, 5, None)])
-def test_workers_that_would_load_the_same_images_are_warned_of(tiny_cfg, messages, workers, lanes, write):
-    loader = dict(tiny_cfg.train_dataloader, num_workers=workers)
-    loader['batch_sampler'] = dict(loader['batch_sampler'], lanes=lanes)
-    check_lanes(Runner.build_dataloader(loader, seed=0))
-    found = [line for line in messages() if 'load the same image' in line]
-    assert len(found) == (write is not None)
-    assert write is None or f'batch_sampler=dict(lanes={write})' in found[0]

@@ -39,7 +39,8 @@ class ChipSampler(BaseTransform):
     Modified Keys: img, img_shape, gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks, gt_seg_map
 
     Added Keys: chip ((4,) float32, image frame), chip_scale (float), scale_idx (int), valid_range (sqrt(area) limits in
-    chip pixels), scale_factor ((zoom_x, zoom_y)), keep_ratio
+    chip pixels), scale_factor ((zoom_x, zoom_y)), keep_ratio, instance_idx ((N,) int64, which of the image's instances
+    each is)
 
     Args:
         planner: A :class:`~mmsniper.chips.ChipPlanner` or its arguments; left out inside ``ChipDataset``, which hands
@@ -79,7 +80,7 @@ class ChipSampler(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Cut the chip; see the class for the keys."""
         planner = self._planner(results)
-        _check_size(results)
+        check_size(results)
         if 'chip' not in results:
             _draw_chip(results, planner)
         x1, y1, x2, y2 = window = np.asarray(results['chip'], np.float32).astype(int)
@@ -151,6 +152,7 @@ class ChipSampler(BaseTransform):
         boxes = chip_bboxes[kept].astype(np.float32)
         results['gt_bboxes'] = boxes if isinstance(results['gt_bboxes'], np.ndarray) else HorizontalBoxes(boxes)
         results['gt_ignore_flags'] = flags[kept].astype(np.int64)
+        results['instance_idx'] = kept
         if 'gt_bboxes_labels' in results:
             results['gt_bboxes_labels'] = results['gt_bboxes_labels'][kept]
         if results.get('gt_masks') is not None:
@@ -180,7 +182,15 @@ def _as_array(bboxes: BaseBoxes | np.ndarray) -> np.ndarray:
     return bboxes if isinstance(bboxes, np.ndarray) else get_box_tensor(bboxes).numpy()
 
 
-def _check_size(results: dict) -> None:
+def check_size(results: dict) -> None:
+    """Refuse a loaded image that is not as large as its annotation says, or of pixels that no detector expects.
+
+    Args:
+        results: With ``img`` or ``large_image``; ``width`` and ``height`` are set if the annotation does not say them.
+
+    Raises:
+        ValueError: If it is; names the image.
+    """
     if 'scale_factor' in results:
         raise ValueError('ChipSampler must run before Resize: it cuts from the original image, and zooms by itself')
     image = results.get('large_image')

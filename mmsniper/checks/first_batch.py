@@ -1,0 +1,146 @@
+"""One batch through the network: its loss is finite, and what memory a step takes."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import FUNCTIONS, MODELS
+from torch import Tensor, nn
+
+from .disk import MOMENTS
+from .findings import ERROR, NOTE, WARNING, Finding
+from .logged import only_errors
+from .planned_run import PlannedRun
+from .workers import total_memory
+
+# Without a GPU so few samples go through the network, and memory is estimated from them.
+SAMPLES_ON_CPU = 2
+
+
+def random_model(cfg: Config, weightless: bool = False) -> nn.Module:
+    """The detector with random weights: nothing is downloaded for a check.
+
+    Args:
+        cfg: The config.
+        weightless: It is only to be looked at: its weights need no memory, if it can be built so.
+    """
+    settings = copy.deepcopy(cfg.model)
+    for node in _dicts(settings):
+        if isinstance(node.get('init_cfg'), dict) and node['init_cfg'].get('type') == 'Pretrained':
+            node['init_cfg'] = None
+    if weightless:
+        with contextlib.suppress(Exception), torch.device('meta'):  # some compute with numbers as they are built
+            return MODELS.build(copy.deepcopy(settings))
+    return MODELS.build(settings)
+
+
+def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Finding]:
+    """Load, collate and learn a batch, on the device that training would use.
+
+    Args:
+        run: With data and model, which is changed: its weights are set.
+        device: Another device.
+    """
+    if run.train is None or run.model is None:
+        yield Finding(NOTE, 'first batch', 'not tried', 'It needs the data and the model.')
+        return
+    device = device or get_device()
+    on_gpu = device.startswith('cuda')
+    n_samples = run.batch_size if on_gpu else min(run.batch_size, SAMPLES_ON_CPU)
+    settings = dict(run.cfg.train_dataloader.get('collate_fn') or dict(type='pseudo_collate'))
+    collate = FUNCTIONS.get(settings.pop('type')) or pseudo_collate
+    indices = [n * len(run.train.dataset) // n_samples for n in range(n_samples)]
+    try:
+        batch = collate([run.train.dataset[n] for n in indices], **settings)
+    except Exception as error:  # of any transform
+        yield Finding(ERROR, 'first batch', f'cannot be loaded: {error}', 'Training would stop with this.')
+        return
+    with only_errors():  # mmengine says of every weight how it was set
+        run.model.init_weights()
+    run.model.to(device).train()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        losses, saved = losses_of(run.model, batch, backward=on_gpu)
+    except torch.cuda.OutOfMemoryError:
+        total = torch.cuda.get_device_properties(device).total_memory
+        fit = max(1, n_samples // 2)
+        yield Finding(
+            ERROR,
+            'memory',
+            f'{n_samples} samples do not fit {total / 1e9:.0f} GB of {device}',
+            'Training would stop with this. Half as many, added up over two steps, learn nearly the same:',
+            f'train_dataloader = dict(batch_size={fit})\noptim_wrapper = dict(accumulative_counts=2)',
+        )
+        return
+    except Exception as error:  # of any model
+        what = f'the network fails with {type(error).__name__}: {error}'
+        yield Finding(ERROR, 'first batch', what, 'Training would stop with this at its first step.')
+        return
+    if broken := [name for name, value in losses.items() if not math.isfinite(value)]:
+        yield Finding(
+            ERROR,
+            'first batch',
+            f'with random weights, {", ".join(broken)} of {losses} are not finite',
+            'Training would learn nothing from here on. Look at data_preprocessor (mean, std) and at the loss.',
+        )
+    else:
+        said = ', '.join(f'{name} {value:.3g}' for name, value in losses.items() if 'loss' in name)
+        yield Finding(NOTE, 'first batch', f'{n_samples} samples on {device}: {said}', 'Random weights; all finite.')
+    yield from _memory(run, saved, n_samples, device if on_gpu else None)
+
+
+def losses_of(model: nn.Module, batch: dict, backward: bool) -> tuple[dict[str, float], int]:
+    """The losses of a batch, and the bytes that the network keeps for its backward pass, weights left out."""
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    data = model.data_preprocessor(batch, True)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        losses = model(**data, mode='loss')
+    total, named = model.parse_losses(losses)
+    if backward:
+        total.backward()
+    return {name: float(torch.as_tensor(value).detach()) for name, value in named.items()}, sum(kept.values())
+
+
+def _memory(run: PlannedRun, saved: int, n_samples: int, device: str | None) -> Iterator[Finding]:
+    """Of a step: measured where there is a GPU, else estimated, and compared with what there is."""
+    kind = ((run.cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
+    weights = sum(weight.nbytes for weight in run.model.parameters())
+    state = weights * MOMENTS.get(str(kind), 1)
+    if device:
+        needed, total = torch.cuda.max_memory_allocated(device) + state, torch.cuda.get_device_properties(device)
+        total, how = total.total_memory, 'measured'
+    else:
+        needed = weights * 2 + state + saved * run.batch_size // n_samples
+        total, how = total_memory(), f'estimated from {n_samples} samples, in single precision'
+    what = f'a step of {run.batch_size} samples takes some {needed / 1e9:.1f} GB ({how})'
+    if total and needed > 0.95 * total and (device or get_device() == 'cpu'):
+        fit = max(1, int(run.batch_size * 0.8 * total / needed))
+        what += f', of {total / 1e9:.1f} GB'
+        yield Finding(
+            WARNING, 'memory', what, 'The run may end for lack of it.', f'train_dataloader = dict(batch_size={fit})'
+        )
+    else:
+        yield Finding(NOTE, 'memory', what, 'On a GPU, or on this machine without one.')
+
+
+def _dicts(node: object) -> Iterator[dict]:
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ():
+        yield from _dicts(child)

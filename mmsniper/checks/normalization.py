@@ -1,0 +1,60 @@
+"""Batch norm against the number of samples it takes its statistics of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm, _BatchNorm
+
+from .findings import WARNING, Finding
+from .planned_run import PlannedRun
+
+# Statistics of fewer samples are noise (Wu and He, Group Normalization, 2018).
+FEW_SAMPLES = 8
+
+
+def check_normalization(run: PlannedRun) -> Iterator[Finding]:
+    """Batch norm that is trained has enough samples; one that is frozen has something to go by."""
+    if run.model is None:
+        return
+    mode = run.model.training
+    backbone = getattr(run.model, 'backbone', run.model)
+    run.model.train()  # as norm_eval and frozen_stages have it
+    layers = [layer for layer in run.model.modules() if isinstance(layer, _BatchNorm)]
+    trained = [layer for layer in layers if layer.training]
+    frozen = [layer for layer in backbone.modules() if isinstance(layer, _BatchNorm) and not layer.training]
+    run.model.train(mode)
+
+    synced = bool(trained) and all(isinstance(layer, SyncBatchNorm) for layer in trained)
+    samples = run.batch_size * (run.world_size if synced else 1)
+    source = run.cfg.model.get('backbone') or {}
+    pretrained = any(
+        [source.get('init_cfg'), source.get('pretrained'), run.cfg.get('load_from'), run.cfg.get('resume')]
+    )
+    if trained and samples < FEW_SAMPLES and pretrained:
+        yield Finding(
+            WARNING,
+            'batch norm',
+            f'{len(trained)} layers of batch norm take their statistics of {samples} samples',
+            f'Of less than about {FEW_SAMPLES} they are noise, and tests, which use averages of them, are worse than '
+            'training suggests. Freeze them at those of the pretrained weights:',
+            'model = dict(backbone=dict(norm_cfg=dict(requires_grad=False), norm_eval=True))',
+        )
+    elif trained and samples < FEW_SAMPLES:
+        yield Finding(
+            WARNING,
+            'batch norm',
+            f'{len(trained)} layers of batch norm take their statistics of {samples} samples',
+            f'Of less than about {FEW_SAMPLES} they are noise. There are no pretrained weights to freeze them at, so '
+            'take more samples, or group norm as sniper_faster-rcnn_r50_fpn_gn-scratch_42e_coco.py does:',
+            f'train_dataloader = dict(batch_size={FEW_SAMPLES})',
+        )
+    if frozen and not pretrained:
+        yield Finding(
+            WARNING,
+            'batch norm',
+            f"the backbone's batch norm is frozen ({len(frozen)} layers), but its weights are random",
+            'Frozen at mean 0 and variance 1 it normalizes nothing, and deep networks do not learn.',
+            "model = dict(backbone=dict(norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False, "
+            'frozen_stages=-1))',
+        )

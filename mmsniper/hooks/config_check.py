@@ -1,0 +1,54 @@
+"""ConfigCheckHook: what ``tools/check_config.py`` says, of what a training has built, before its first step."""
+
+from __future__ import annotations
+
+from logging import ERROR as LOG_ERROR
+from logging import INFO
+from logging import WARNING as LOG_WARNING
+
+from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+
+from ..checks import ERROR, NOTE, PlannedRun, check_run
+from ..registry import HOOKS
+
+
+@HOOKS.register_module()
+class ConfigCheckHook(Hook):
+    """Looks at data, model and schedule together before weights are loaded; nothing is read or built for it twice.
+
+    Warnings and notes go to the log. The same is found on every rank, so that all stop together; one rank logs.
+
+    Args:
+        enabled: Whether it does anything: ``tools/train.py --no-check`` turns it off.
+
+    Raises:
+        ValueError: If a finding is an error; has all of them.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+
+    def before_run(self, runner: Runner) -> None:
+        """Check a training; a validation or test alone has no training loop."""
+        if not self.enabled or not isinstance(runner._train_loop, BaseLoop):
+            return
+        findings = check_run(PlannedRun.of_runner(runner))
+        for finding in findings:
+            if finding.level != ERROR:
+                print_log(finding.logged(), 'current', INFO if finding.level == NOTE else LOG_WARNING)
+        if errors := [str(finding) for finding in findings if finding.level == ERROR]:
+            lines = [f'{len(errors)} errors in {runner.cfg.filename}; tools/train.py --no-check trains all the same']
+            text = '\n'.join([*lines, *errors])
+            if get_world_size() > 1:
+                # The first process to end takes the others with it, so that the reason must stand there before.
+                if is_main_process():  # others log errors, too
+                    print_log(text, 'current', LOG_ERROR)
+                barrier()
+                text = f'{len(errors)} errors in {runner.cfg.filename}, which the log of the first process names'
+            raise ValueError(text)

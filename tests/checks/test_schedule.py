@@ -1,0 +1,103 @@
+"""Learning rate, warm-up, steps and validation against the batch and the number of iterations."""
+
+import pytest
+from checked import check, only, said, written
+from mmengine.config import Config
+
+from mmsniper.checks import PlannedRun
+from mmsniper.checks.learning_rate import check_learning_rate
+from mmsniper.checks.schedule import check_schedule
+
+
+class Run(PlannedRun):
+    """A run of an epoch length, without data."""
+
+    steps_per_epoch = 100
+
+
+def run(**settings):
+    defaults = dict(
+        train_dataloader=dict(batch_size=16),
+        val_dataloader=dict(batch_size=1),
+        train_cfg=dict(max_epochs=10),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.015)),
+        auto_scale_lr=dict(enable=False, base_batch_size=128),
+        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100)],
+        val_evaluator=dict(),
+    )
+    cfg = Config(dict(defaults))
+    cfg.merge_from_dict(dict(settings))
+    return Run(cfg, world_size=8)
+
+
+def found(check, planned):
+    return [finding for finding in check(planned) if finding.level == 'warning']
+
+
+def test_a_rate_for_another_batch(tiny_cfg, tmp_path):
+    assert not found(check_learning_rate, run())
+    planned = run(train_dataloader=dict(batch_size=2))
+    planned.world_size = 1
+    (finding,) = found(check_learning_rate, planned)
+    assert 'the learning rate 0.015 is meant for 128 samples per step' in finding.what
+    assert 'this run has 2: 64 times too high; 0.000234 fits' in finding.what
+    assert finding.write == 'optim_wrapper = dict(optimizer=dict(lr=0.000234))\nauto_scale_lr = dict(base_batch_size=2)'
+    planned.cfg.auto_scale_lr.enable = True
+    assert not found(check_learning_rate, planned)
+    tiny_cfg.auto_scale_lr.base_batch_size = 128
+    finding = only(check(tiny_cfg), 'learning rate', 'warning')
+    assert not said(check(written(tiny_cfg, finding.write, tmp_path / 'mended')), 'learning rate')
+
+
+@pytest.mark.parametrize(('world', 'accumulated', 'fits'), [(8, 1, True), (4, 1, True), (1, 8, True), (2, 1, False)])
+def test_samples_of_all_processes_and_steps_count(world, accumulated, fits):
+    planned = run(optim_wrapper=dict(accumulative_counts=accumulated))
+    planned.world_size = world
+    assert (not found(check_learning_rate, planned)) == fits
+
+
+def test_sgd_without_warm_up():
+    (finding,) = found(check_learning_rate, run(param_scheduler=[dict(type='MultiStepLR', milestones=[8])]))
+    assert 'without warm-up' in finding.what
+    adam = dict(optimizer=dict(type='AdamW', lr=0.0004))
+    assert not found(check_learning_rate, run(optim_wrapper=adam, param_scheduler=[]))
+
+
+SCHEDULES = {
+    'warm-up longer than the run': (dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=2000), 'takes 2000'),
+    'warm-up of half of it': (dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=500), 'takes 500'),
+    'a step after the end': (dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11]), 'at [11], but the run has'),
+    'one that begins after it': (dict(type='ConstantLR', by_epoch=True, begin=12, end=10**9), 'begins at 12 epochs'),
+    'a cosine over twice as much': (dict(type='CosineAnnealingLR', by_epoch=False, end=2000), 'over 2000 iterations'),
+}
+
+
+@pytest.mark.parametrize('name', SCHEDULES)
+def test_a_schedule_for_another_length(name):
+    scheduler, expected = SCHEDULES[name]
+    (finding,) = found(check_schedule, run(param_scheduler=[scheduler]))
+    assert expected in finding.what and '1000 iterations (10 epochs)' in finding.what
+
+
+FITTING = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=300),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[8, 9]),
+    dict(type='ConstantLR', factor=0.1, by_epoch=True, begin=5.33, end=10**9, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+]
+
+
+@pytest.mark.parametrize('scheduler', FITTING, ids=lambda scheduler: scheduler['type'])
+def test_one_that_fits(scheduler):
+    assert not found(check_schedule, run(param_scheduler=[scheduler]))
+
+
+def test_few_iterations_and_late_validation():
+    planned = run(train_cfg=dict(max_epochs=3, val_interval=7), param_scheduler=[])
+    few, late = found(check_schedule, planned)
+    assert 'the run has 300 iterations, 100 per epoch' in few.what
+    assert few.write.startswith('train_cfg = dict(max_epochs=20)')
+    assert 'every 7 epochs, training has 3' in late.what
+    planned = run()
+    planned.cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=800, val_interval=100)
+    assert planned.steps == 800 and not found(check_schedule, planned)
