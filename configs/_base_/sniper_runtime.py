@@ -5,4 +5,13 @@ default_hooks = dict(
     exact_resume=dict(type='mmsniper.ExactResumeHook'),
     # Class names of training, validation and checkpoint agree; skipped images are named.
     data_check=dict(type='mmsniper.DataCheckHook'),
+    # Scales and ranges to test at follow from the planner; ignored categories have a metric that ignores them.
+    evaluation=dict(type='mmsniper.EvaluationHook'),
+    # mmdet's: every head has as many classes as the data set.
+    num_classes=dict(type='mmsniper.NumClassCheckHook'),
+    # What tools/check_config.py says, in the log of a training; `tools/train.py --no-check` turns it off.
+    config_check=dict(type='mmsniper.ConfigCheckHook'),
+    # Chips per scale, objects in them, positives of each head, and a picture of a batch with labels and predictions now
+    # and then, to the visualizer: vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')].
+    chip_monitor=dict(type='mmsniper.ChipMonitorHook', draw_interval=1000),
 )

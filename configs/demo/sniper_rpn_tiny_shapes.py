@@ -27,4 +27,5 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.05),
     clip_grad=dict(max_norm=10),
 )
+auto_scale_lr = dict(base_batch_size=8)
 test_dataloader = dict(num_workers=1)

@@ -79,4 +79,6 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.05),
     clip_grad=dict(max_norm=10),
 )
+# Of one process with 8 chips; what is inherited is for 128.
+auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(logger=dict(interval=10))

@@ -1,6 +1,17 @@
 """What looks on while training, validating and testing."""
 
+from .config_check import ConfigCheckHook
 from .data_check import DataCheckHook
+from .evaluation import EvaluationHook
 from .exact_resume import ExactResumeHook
+from .num_class_check import NumClassCheckHook
+from .training_monitor import ChipMonitorHook
 
-__all__ = ['DataCheckHook', 'ExactResumeHook']
+__all__ = [
+    'ChipMonitorHook',
+    'ConfigCheckHook',
+    'DataCheckHook',
+    'EvaluationHook',
+    'ExactResumeHook',
+    'NumClassCheckHook',
+]
