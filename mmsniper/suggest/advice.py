@@ -1,0 +1,92 @@
+"""What a user should know of a suggestion before training, each point with what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .base import Base
+from .fingerprint import Fingerprint
+from .suggestion import Suggestion
+
+# A plan that shows fewer of the objects well has reached what the images hold.
+FEW_SEEN_WELL = 0.7
+# Chips that show less of the images than this leave most background unseen.
+LITTLE_SHOWN = 0.5
+LARGE_IMAGE = 50  # megapixels
+MANY_PIXELS = 50e6  # of a test, per image
+FEW_IMAGES = 100
+
+
+def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
+    """What the user should know before training, each with what to do."""
+    score, said = found.score, []
+    if not found.helps:
+        scale = found.single_scale
+        resize = f'scale={tuple(map(int, scale))}' if isinstance(scale, tuple) else f'scale_factor={scale:g}'
+        said.append(
+            f'SNIPER will not help here: whole images at one scale, {scale_name(scale)}, show '
+            f'{found.single.comfortable:.0%} of the objects well and score {found.single.total:.3f}, chips '
+            f'{score.total:.3f}. Use plain mmdet with '
+            f"dict(type='Resize', {resize}, keep_ratio=True), such as "
+            'configs/multi_scale/single-scale_faster-rcnn_r50_fpn_coco.py. The config that was written trains, too.'
+        )
+    if found.over_budget:
+        said.append(
+            f'No plan within the budget shows enough of the objects well: this one costs {score.pixels:.1f} times the '
+            f'pixels of whole images at {scale_name(base.single_scale)}, where {found.usual.comfortable:.0%} are seen '
+            'well. Epochs are long for it, so fewer are needed (--epochs).'
+        )
+    if score.seen < 0.999:
+        said.append(f'{1 - score.seen:.1%} of the objects are learnt in no chip: too thin, or larger than every chip.')
+    if score.comfortable < FEW_SEEN_WELL:
+        said.append(
+            f'Only {score.comfortable:.0%} of the objects reach a size that this network sees well, at a zoom of '
+            f'{max(z for z in found.planner.windows_of_images(data.table.sizes[:1])[0][0]):.2g}: enlarging more would '
+            'add no detail. Expect a low AP for the smallest, or take images from closer.'
+        )
+    area = shown_share(found)
+    if area < LITTLE_SHOWN:
+        said.append(
+            f'Chips show {area:.0%} of the pixels of the images; the rest is background that is never trained on. '
+            'Add negative chips: inherit from a ..._neg_coco.py config and run mmsniper recipe.'
+        )
+    test_pixels = score.test_pixels * found.single_pixels
+    if test_pixels > MANY_PIXELS:
+        said.append(
+            f'A test at all scales takes {test_pixels / 1e6:.0f} million network pixels '
+            'per image, and so does each validation: minutes on a CPU, seconds on a GPU. At one scale it would be '
+            f'{found.single.pixels * found.single_pixels / 1e6:.0f} million.'
+        )
+    if (largest := data.table.sizes.prod(1).max() / 1e6) > LARGE_IMAGE:
+        said.append(
+            f'Images of up to {largest:.0f} megapixels: keep them as tiled TIFF and inherit from '
+            '--base configs/sniper/sniper_faster-rcnn_r50_fpn_large-images.py, which reads windows of them.'
+        )
+    if len(data) < FEW_IMAGES and not base.cfg.get('load_from'):
+        said.append(
+            f'{len(data)} images are few: start from weights trained on COCO (load_from = ...) rather than on ImageNet.'
+        )
+    absent = [
+        name
+        for name, n in zip(data.classes, np.bincount(data.labels, minlength=len(data.classes)), strict=True)
+        if n == 0
+    ]
+    if absent:
+        said.append(
+            f'No object of {len(absent)} of the {len(data.classes)} classes: {", ".join(absent[:5])}'
+            f'{", ..." if len(absent) > 5 else ""}. They stay in the config, so that labels agree with the file.'
+        )
+    return said
+
+
+def shown_share(found: Suggestion) -> float:
+    """Area of all chips of an epoch, image pixels, of that of all images; overlaps count twice, so at most this."""
+    planner, score = found.planner, found.score
+    sides = planner.windows_of_images(found.sample.sizes)[1].astype(float)
+    inside = np.minimum(sides[..., None], found.sample.sizes[:, None]).prod(2).mean(0)
+    return float(np.dot(score.chips_by_scale, inside) / found.sample.sizes.prod(1).mean())
+
+
+def scale_name(scale: object) -> str:
+    """A scale in words."""
+    return f'{scale[0]:g} x {scale[1]:g}' if isinstance(scale, tuple) else f'zoom {scale:g}'

@@ -1,0 +1,116 @@
+"""What a base config fixes: its anchors, chips, batch, schedule and the single scale it tests at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from mmdet.registry import TASK_UTILS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from numpy.typing import NDArray
+
+from ..chips.scales import Scale
+from ..configs import find_config
+
+# Where the recipe says nothing: mmdet's usual single scale.
+SINGLE_SCALE = (1333, 800)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base config, and what a plan must fit to.
+
+    Attributes:
+        path: Of the config.
+        cfg: The config.
+        chip_size: Side of its chips, network pixels.
+        stride: Stride of their grid.
+        anchors: (A,) float64, sqrt(area) of its anchors, ascending, network pixels; for a detector without, the sizes
+            that its strides suit.
+        batch_size: Its chips per GPU.
+        lr: Its learning rate.
+        lr_batch: The batch that rate is for.
+        epochs: Its epochs.
+        single_scale: What its test pipeline resizes to.
+        divisor: Canvases are padded to a multiple of it.
+    """
+
+    path: str
+    cfg: Config = field(repr=False)
+    chip_size: int
+    stride: float
+    anchors: NDArray[np.float64]
+    batch_size: int
+    lr: float
+    lr_batch: int
+    epochs: int
+    single_scale: Scale
+    divisor: int
+
+
+def read_base(path: str) -> Base:
+    """Read a training config whose data are chips.
+
+    Args:
+        path: Its path, or the name of one of ours.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it has no ``mmsniper.ChipDataset``.
+    """
+    path = find_config(path)
+    cfg = Config.fromfile(path)
+    planner = chip_dataset_of(cfg).planner
+    batch_size = cfg.train_dataloader.batch_size
+    return Base(
+        path=str(path),
+        cfg=cfg,
+        chip_size=int(planner.get('chip_size', 512)),
+        stride=float(planner.get('stride', 32)),
+        anchors=anchor_sizes(cfg.model),
+        batch_size=batch_size,
+        lr=cfg.optim_wrapper.optimizer.lr,
+        lr_batch=cfg.get('auto_scale_lr', {}).get('base_batch_size', batch_size),
+        epochs=cfg.train_cfg.get('max_epochs', 7),
+        single_scale=resize_of(cfg.val_dataloader.dataset.pipeline),
+        divisor=cfg.model.data_preprocessor.get('pad_size_divisor', 1),
+    )
+
+
+def chip_dataset_of(cfg: Config) -> dict:
+    """The ChipDataset of a config's training loader, whatever is wrapped around it.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+    while dataset.get('type') != 'mmsniper.ChipDataset':
+        if not isinstance(dataset.get('dataset'), dict):
+            raise ValueError(
+                f'{cfg.filename} trains on no chips: train_dataloader.dataset holds no mmsniper.ChipDataset; give a '
+                'config of configs/sniper or configs/demo as --base'
+            )
+        dataset = dataset['dataset']
+    return dataset
+
+
+def resize_of(pipeline: list[dict]) -> Scale:
+    """The scale that a test pipeline resizes to."""
+    for step in pipeline:
+        if step['type'] == 'Resize':
+            scale = step.get('scale', step.get('scale_factor'))
+            return tuple(scale) if isinstance(scale, (tuple, list)) else float(scale)
+    return SINGLE_SCALE
+
+
+def anchor_sizes(model: dict) -> NDArray[np.float64]:
+    """Sizes that a detector's priors are made for, (A,) ascending."""
+    head = model.get('rpn_head') or model.get('bbox_head') or {}
+    if isinstance(head, dict) and 'anchor_generator' in head:
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            generator = TASK_UTILS.build(head['anchor_generator'])
+        return np.unique(np.outer(generator.base_sizes, generator.scales.numpy()).round(3)).astype(np.float64)
+    # Without anchors, FCOS gives a level the objects of four to eight times its stride.
+    strides = head.get('strides', (8, 16, 32, 64, 128)) if isinstance(head, dict) else (8, 16, 32, 64, 128)
+    return np.unique(np.outer(strides, (4.0, 8.0)))

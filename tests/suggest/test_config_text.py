@@ -1,0 +1,108 @@
+"""The written config: complete, and it trains."""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from training import train
+
+from mmsniper.suggest import config_text, data_files, read_base, read_fingerprint, suggest
+from mmsniper.suggest.config_text import text, with_num_classes
+
+IMAGES = [
+    (320, 240, [dict(bbox=[20 + 5 * i, 20, 20, 24]), dict(bbox=[100, 60, 130, 110], category_id=4)]) for i in range(12)
+]
+
+
+@pytest.fixture
+def written(write_coco, demo, tmp_path):
+    """Config of twelve images, as suggested on the demo's network for one epoch."""
+    found_in = write_coco(IMAGES)
+    data = read_fingerprint(found_in['data_root'] + found_in['ann_file'])
+    out = tmp_path / 'mine.py'
+    files = data_files(data, out, None, None, None)
+    found = suggest(data, demo, epochs=1, n_train=files.n_train)
+    out.write_text(config_text(data, demo, found, files, 'A comment,\nof two lines.'))
+    return out, found, files
+
+
+def test_it_says_all_that_differs(written, demo):
+    path, found, files = written
+    cfg = Config.fromfile(path)
+    assert path.read_text().startswith(
+        "# A comment,\n# of two lines.\n_base_ = 'mmsniper::demo/sniper_tiny_shapes.py'\n"
+    )
+    assert cfg.model.roi_head.bbox_head.num_classes == 2
+    chips = cfg.train_dataloader.dataset
+    assert chips.type == 'mmsniper.ChipDataset'
+    assert chips.planner.scales == [s if isinstance(s, float) else tuple(map(int, s)) for s in found.planner.scales]
+    assert chips.planner.chip_size == found.planner.chip_size
+    assert chips.dataset.metainfo.classes == cfg.val_dataloader.dataset.metainfo.classes == ('thing', 'other')
+    assert chips.dataset.data_root + chips.dataset.ann_file == str(files.train)
+    assert cfg.test_dataloader == cfg.val_dataloader
+    assert cfg.val_evaluator.ann_file == cfg.test_evaluator.ann_file == str(files.val)
+    assert cfg.tta_model.tta_cfg == dict(demo.cfg.tta_model.tta_cfg, scales='planner', ranges='planner')
+    assert cfg.val_cfg.type == 'mmsniper.MultiScaleValLoop'
+    assert cfg.optim_wrapper.optimizer == dict(demo.cfg.optim_wrapper.optimizer, lr=found.schedule.lr)
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size == found.schedule.batch_size
+    assert cfg.default_hooks.exact_resume.type == 'mmsniper.ExactResumeHook'
+
+
+def test_it_trains_and_validates(written, tmp_path):
+    cfg = Config.fromfile(written[0])
+    cfg.merge_from_dict(dict(work_dir=str(tmp_path / 'work'), launcher='none'))
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.default_hooks.checkpoint.interval = 100
+    _, runner = train(cfg)
+    assert runner.iter == written[1].schedule.steps
+    assert 'val/coco/bbox_mAP' in runner.message_hub.log_scalars
+    assert np.isfinite(float(runner.message_hub.get_scalar('train/loss').current()))
+
+
+def test_classes_of_several_stages_are_all_changed(configs):
+    cfg = Config.fromfile(configs / 'sniper/sniper_cascade-rcnn_r50_fpn_coco.py')
+    heads = with_num_classes(cfg.model.to_dict(), 7)['roi_head']['bbox_head']
+    assert [head['num_classes'] for head in heads] == [7, 7, 7]
+    assert heads[1]['type'] == 'Shared2FCBBoxHead'  # a list is inherited as a whole
+    retina = Config.fromfile(configs / 'sniper/sniper_retinanet_r50_fpn_coco.py')
+    assert with_num_classes(retina.model.to_dict(), 7) == dict(bbox_head=dict(num_classes=7))
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mask-rcnn_r50_fpn_copy-paste_coco',
+        'fcos_r50_fpn_coco',
+        'faster-rcnn_r50_fpn_voc0712',
+        'mask-rcnn_r50_fpn_lvis-v1',
+    ],
+)
+def test_other_bases(name, configs, make, tmp_path):
+    """Wrapped chips, no anchors, data and evaluators of other kinds."""
+    base = read_base(str(configs / f'sniper/sniper_{name}.py'))
+    data = make('one size')
+    files = data_files(data, tmp_path / 'mine.py', None, None, None)
+    found = suggest(data, base)
+    path = tmp_path / 'mine.py'
+    path.write_text(config_text(data, base, found, files, name))
+    cfg = Config.fromfile(path)
+    chips = cfg.train_dataloader.dataset
+    while chips.type != 'mmsniper.ChipDataset':
+        chips = chips.dataset
+    assert chips.dataset.type == 'CocoDataset'
+    assert chips.dataset.ann_file == files.train.name
+    assert cfg.val_evaluator.type.endswith('CocoMetric')
+    assert cfg.val_evaluator.ann_file == str(files.val)
+
+
+def test_a_base_without_chips_is_refused(configs):
+    with pytest.raises(ValueError, match='trains on no chips'):
+        read_base(str(configs / 'multi_scale/ms_faster-rcnn_r50_fpn_coco.py'))
+
+
+def test_values_are_written_as_configs_have_them():
+    assert text(dict(a=(1,), b=[dict(c=None)])) == 'dict(a=(1,), b=[dict(c=None)])'
+    assert text({'a-b': 1}) == "{'a-b': 1}"
+    long = dict(scales=['x' * 40] * 3)
+    assert eval(text(long)) == long
+    assert text(long).startswith('dict(\n    scales=[\n')
