@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM = ('configs', 'tools', 'model-index.yml')
-EXTRAS = {'mim': 'mminstall', 'large': 'large', 'tests': 'tests'}
+EXTRAS = {'mim': 'mminstall', 'large': 'large', 'labels': 'labels', 'tests': 'tests'}
 
 
 class BuildWithMim(build_py):
@@ -29,12 +29,24 @@ class BuildWithMim(build_py):
                 link(ROOT / name, target / name)
             else:
                 copy(ROOT / name, target / name)
+        if self.editable_mode:
+            name_the_clone(Path(self.get_finalized_command('install').install_lib))
 
     def get_outputs(self, include_bytecode: bool = True) -> list:
         """List what ``run`` adds as well, so that an uninstall by record removes it."""
         added = Path(self.build_lib) / 'mmsniper' / '.mim'
         files = [] if self.editable_mode else [str(path) for path in added.rglob('*') if path.is_file()]
         return super().get_outputs(include_bytecode) + files
+
+
+def name_the_clone(wheel: Path) -> None:
+    """Let openmim and mmengine find an editable install, which has no folder beside its metadata.
+
+    Both join the folder of the metadata with the first line of top_level.txt; a whole path stands for itself. The name
+    follows for those who read all lines.
+    """
+    for path in wheel.glob('*.dist-info/top_level.txt'):
+        path.write_text(f'{ROOT / "mmsniper"}\nmmsniper\n')
 
 
 def link(source: Path, target: Path) -> None:
@@ -81,7 +93,9 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmsniper', 'mmsniper.*']),
+    package_data={'mmsniper.report': ['page.html', 'page.css']},
     install_requires=requirements('runtime'),
     extras_require={name: requirements(file) for name, file in EXTRAS.items()},
+    entry_points={'console_scripts': ['mmsniper = mmsniper.cli:main']},
     cmdclass={'build_py': BuildWithMim},
 )

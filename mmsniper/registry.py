@@ -7,6 +7,7 @@ imported when one is first looked up.
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
@@ -14,8 +15,10 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 from .compat import allow_mmengine_checkpoints
+from .inherit import allow_mmsniper_bases
 
 allow_mmengine_checkpoints()
+allow_mmsniper_bases()
 
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mmsniper', locations=['mmsniper.datasets'])
 DATA_SAMPLERS = Registry(
@@ -24,7 +27,10 @@ DATA_SAMPLERS = Registry(
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmsniper', locations=['mmsniper.datasets'])
 TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, scope='mmsniper', locations=['mmsniper.models'])
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmsniper', locations=['mmsniper.models'])
-METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmsniper', locations=['mmsniper.mining'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='mmsniper', locations=['mmsniper.evaluation'])
+METRICS = Registry(
+    'metric', parent=MMENGINE_METRICS, scope='mmsniper', locations=['mmsniper.mining', 'mmsniper.evaluation']
+)
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmsniper', locations=['mmsniper.hooks'])
 
 

@@ -9,9 +9,14 @@ from mmengine.fileio import load
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
-from mmsniper.chips import ChipPlanner
+from mmsniper import config_path
+from mmsniper.chips import ChipPlanner, build_planner
+from mmsniper.chips.inference import untaught_sizes
+from mmsniper.chips.scales import check_ranges, check_scales
+from mmsniper.configs import find_config, home
 from mmsniper.models.merging import check_nms
 from mmsniper.models.multi_scale_tta import DEFAULTS
+from mmsniper.models.pyramid import find_planner, follow_config
 
 SNIPER = 'sniper/sniper_faster-rcnn_r50_fpn_coco.py'
 
@@ -19,6 +24,20 @@ SNIPER = 'sniper/sniper_faster-rcnn_r50_fpn_coco.py'
 @pytest.fixture
 def sniper(configs):
     return Config.fromfile(configs / SNIPER)
+
+
+def test_configs_are_found_by_path_and_by_name(configs, tmp_path, monkeypatch):
+    found = f'{configs}/sniper/sniper_retinanet_r50_fpn_coco.py'
+    for name in ('', 'sniper/', 'configs/sniper/', 'mmsniper::sniper/'):
+        assert config_path(f'{name}sniper_retinanet_r50_fpn_coco') == found
+        assert config_path(f'{name}sniper_retinanet_r50_fpn_coco.py') == found
+    assert config_path('_base_/tta/sniper_tta.py') == f'{configs}/_base_/tta/sniper_tta.py'
+    with pytest.raises(FileNotFoundError, match='no config zzz; they are below'):
+        config_path('zzz')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'sniper_retinanet_r50_fpn_coco').touch()
+    assert find_config('sniper_retinanet_r50_fpn_coco') == 'sniper_retinanet_r50_fpn_coco', "one's own file comes first"
+    assert home() == configs.parent
 
 
 def test_names_are_unique_because_mim_searches_by_them(configs):
@@ -63,6 +82,11 @@ def test_every_training_config_resumes_exactly_and_checks_its_data(configs):
             cfg = Config.fromfile(path)
             assert cfg.default_hooks.exact_resume.type == 'mmsniper.ExactResumeHook', path
             assert cfg.default_hooks.data_check.type == 'mmsniper.DataCheckHook', path
+            assert cfg.default_hooks.evaluation.type == 'mmsniper.EvaluationHook', path
+            for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+                assert evaluator is None or evaluator.type != 'CocoMetric', path  # which counts ignored regions
+            assert cfg.default_hooks.num_classes.type == 'mmsniper.NumClassCheckHook', path
+            assert cfg.default_hooks.config_check.type == 'mmsniper.ConfigCheckHook', path
             for loader in (cfg.val_dataloader, cfg.test_dataloader):
                 # mmdet's would number labels by the file without a word.
                 assert loader is None or loader.dataset.type != 'CocoDataset', path
@@ -81,6 +105,7 @@ def test_demo_models_build_with_their_views(configs, name):
 def check_views(cfg, scales):
     """As tools/test.py --tta builds a model: a detector's views are of `scales`, an RPN's of those it is trained on."""
     tta = MODELS.build(dict(**cfg.tta_model, module=cfg.model))
+    follow_config(tta, cfg)  # as EvaluationHook does
     if cfg.model.type == 'RPN':
         assert tta.scales == (3.0, 1.667, (512.0, 512.0))
         assert tta.ranges == [[0.0, float('inf')]] * 3
@@ -96,6 +121,29 @@ def check_views(cfg, scales):
 
 def test_the_test_pyramid_of_the_configs_is_the_default(configs):
     assert Config.fromfile(configs / '_base_/tta/sniper_tta.py').tta_model.tta_cfg.to_dict() == DEFAULTS
+
+
+def test_the_test_pyramid_of_every_config_is_what_its_planner_teaches(configs):
+    """Derived, or given and near to it, on an image of COCO's size; the planner found, whatever is around it."""
+    derived = 0
+    for path in configs.rglob('*.py'):
+        if '_base_' in path.parts or 'convnext' in path.stem or 'rpn' in path.stem:
+            continue
+        cfg = Config.fromfile(path)
+        planner, given = find_planner(cfg), cfg.tta_model.tta_cfg
+        assert (planner is None) == ('multi_scale' in path.parts), path
+        if given.scales == given.ranges == 'planner':
+            derived += 1
+        elif planner:
+            ranges = check_ranges(given.ranges, given.scales, 'ranges')
+            assert not untaught_sizes(build_planner(planner), check_scales(given.scales), ranges, (640, 480)), path
+    assert derived > 30
+
+
+def test_validation_comes_after_every_epoch_and_one_line_makes_it_multi_scale(configs, sniper):
+    custom = Config.fromfile(configs / 'sniper/sniper_faster-rcnn_r50_fpn_custom.py')
+    assert (sniper.train_cfg.val_interval, custom.train_cfg.val_interval) == (1, 1)
+    assert (sniper.val_cfg.type, custom.val_cfg.type) == ('ValLoop', 'mmsniper.MultiScaleValLoop')
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Runs mmengine's training on chips, and keeps what each step saw."""
 
 import copy
+from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -26,3 +27,8 @@ def train(cfg, **changes):
     runner.register_hook(record)
     runner.train()
     return record.seen, runner
+
+
+def log_of(runner):
+    """What a run has logged."""
+    return '\n'.join(path.read_text() for path in Path(runner.work_dir).glob('*/*.log'))

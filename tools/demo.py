@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from browse_chips import build_chip_dataset
+from chip_config import build_chip_dataset
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import mmdet
 import mmengine
 import numpy as np
-from browse_chips import build_chip_dataset
+from chip_config import build_chip_dataset
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from proposals import DumpedProposals, miner_setting

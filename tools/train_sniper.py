@@ -20,13 +20,14 @@ from pathlib import Path
 from chip_config import chip_dataset_cfg
 from mmengine.config import Config, ConfigDict, DictAction
 
+from mmsniper.checks import ERROR, NOTE, check_config
 from mmsniper.chips.files import replacing
 from mmsniper.chips.planner import check_min_proposals
+from mmsniper.configs import find_config
 from mmsniper.hooks.checkpoints import last_checkpoint
 from mmsniper.registry import type_name
 
 TOOLS = Path(__file__).resolve().parent
-CONFIGS = TOOLS.parent / 'configs'
 
 
 def main() -> None:
@@ -39,17 +40,23 @@ def main() -> None:
     parser.add_argument('--prefix', default='', help="what starts a stage's processes, such as 'srun -p gpu -n 8'")
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true', help='fit the learning rate to the batch size')
+    parser.add_argument('--no-check', action='store_true', help='do not check config and data first')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
 
-    cfg = Config.fromfile(find_config(args.config))
+    try:
+        cfg = Config.fromfile(find_config(args.config))
+    except FileNotFoundError as error:
+        raise SystemExit(f'error: {error}') from error
     cfg.merge_from_dict(args.cfg_options or {})
     work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem
     work_dir.mkdir(parents=True, exist_ok=True)
     negatives = work_dir / 'negative_chips.npz'
     rpn, mine, detector = stage_configs(cfg, negatives)
     recipe = Recipe(work_dir, args)
-    extra = ['--amp'] * args.amp + ['--auto-scale-lr'] * args.auto_scale_lr
+    extra = ['--amp'] * args.amp + ['--auto-scale-lr'] * args.auto_scale_lr + ['--no-check'] * args.no_check
+    if not args.no_check and not recipe.stages.get('rpn', {}).get('done'):
+        check_detector(detector, args)
 
     rpn_dir = work_dir / 'rpn'
     recipe.train('1/4 train the RPN', 'rpn', rpn, rpn_dir, extra)
@@ -109,6 +116,24 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     return rpn, mine, detector
 
 
+def check_detector(cfg: Config, args: argparse.Namespace) -> None:
+    """Look at the detector's config before hours are spent on its negative chips.
+
+    Raises:
+        SystemExit: If it has errors.
+    """
+    cfg = copy.deepcopy(cfg)
+    if args.auto_scale_lr and 'auto_scale_lr' in cfg:
+        cfg.auto_scale_lr.enable = True
+    chip_dataset_cfg(cfg).negatives = None  # not mined yet, or mined by an earlier run
+    findings = check_config(cfg, batch=False, world_size=max(1, args.gpus))
+    for finding in findings:
+        if finding.level != NOTE:
+            print(f'{finding}\n', flush=True)
+    if any(finding.level == ERROR for finding in findings):
+        raise SystemExit(f'{args.config}: errors, see above; --no-check trains all the same')
+
+
 def leaf_datasets(dataset: ConfigDict) -> list[ConfigDict]:
     """The data sets that read files, each once, without those that repeat or join them."""
     if 'datasets' in dataset:
@@ -120,16 +145,6 @@ def ignored_keys(dataset: ConfigDict) -> list[str]:
     """The meta information in which data sets that are joined may differ."""
     inner = [*dataset.get('datasets', []), *([dataset.dataset] if 'dataset' in dataset else [])]
     return list(dataset.get('ignore_keys') or []) + [key for part in inner for key in ignored_keys(part)]
-
-
-def find_config(name: str | Path) -> Path:
-    """A config by path, or one of ours by its name, as mim finds them."""
-    if Path(name).exists():
-        return Path(name)
-    found = [path for path in CONFIGS.rglob('*.py') if path.name == f'{Path(name).name.removesuffix(".py")}.py']
-    if not found:
-        raise SystemExit(f'{name}: no such config, neither as a path nor under {CONFIGS}')
-    return found[0]
 
 
 class Recipe:

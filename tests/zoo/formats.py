@@ -99,6 +99,7 @@ WRITERS = dict(VOCDataset=voc, LVISV1Dataset=lvis, CrowdHumanDataset=crowdhuman)
 
 
 def classes_of(dataset: dict) -> tuple[str, ...]:
-    """Class names of a data set's config: its own, or its type's."""
-    given = (dataset.get('metainfo') or {}).get('classes')
+    """Names of categories of a data set's config: its own, ignored ones too, or its type's."""
+    metainfo = dataset.get('metainfo') or {}
+    given = (*metainfo.get('classes', ()), *metainfo.get('ignored_categories', ()))
     return tuple(given or DATASETS.get(dataset['type']).METAINFO['classes'])

@@ -32,7 +32,8 @@ def shrink(cfg: Config, root: Path) -> None:
     shrink_data(cfg, root)
     if 'tta_model' in cfg:
         tta = cfg.tta_model.tta_cfg
-        tta.scales = [1.5, 1.0, (96, 96)][-len(tta.scales) :]
+        if tta.scales != 'planner':
+            tta.scales = [1.5, 1.0, (96, 96)][-len(tta.scales) :]
     cfg.update(work_dir=str(root / 'work'), visualizer=None, log_level='WARNING')
 
 

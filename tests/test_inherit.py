@@ -1,0 +1,174 @@
+"""Configs that inherit from the installed package, and mmdet's own put on chips."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mmdet
+import pytest
+from mmengine.config import Config
+from shrink import shrink, train_and_detect
+
+import mmsniper.registry  # noqa: F401  as every tool does
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / 'configs'
+MMDET = Path(mmdet.__file__).parent / '.mim'
+# What mmdet's configs of detectors are made of.
+PLAIN = {
+    'models': 'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
+    'datasets': 'mmdet::_base_/datasets/coco_detection.py',
+    'schedules': 'mmdet::_base_/schedules/schedule_1x.py',
+    'runtime': 'mmdet::_base_/default_runtime.py',
+}
+ON_CHIPS = """
+_base_ = 'mmdet::{}.py'
+from mmsniper.inherit import on_chips
+
+on_chips(_base_)
+{}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """A config from its text."""
+
+    def load(text):
+        path = tmp_path / 'mine.py'
+        path.write_text(text)
+        return Config.fromfile(path)
+
+    return load
+
+
+def test_a_config_inherits_from_the_package_as_from_a_file(load):
+    """The same dicts: none in a scope of ours, where mmdet's types are not found."""
+    inherited = load("_base_ = 'mmsniper::sniper/sniper_faster-rcnn_r50_fpn_coco.py'\nsteps = _base_.train_pipeline")
+    file = Config.fromfile(CONFIGS / 'sniper/sniper_faster-rcnn_r50_fpn_coco.py')
+    assert inherited.pop('steps') == file.train_pipeline
+    assert inherited.to_dict() == file.to_dict()
+    assert "_scope_='mmsniper'" not in inherited.pretty_text
+
+
+def test_a_wrong_base_names_the_nearest(load):
+    with pytest.raises(FileNotFoundError, match='no config _base_/datasets/sniper_coco; did you mean _base_/data'):
+        load("_base_ = 'mmsniper::_base_/datasets/sniper_coco.py'")
+    with pytest.raises(AssertionError, match='does not support to load nobody config'):
+        load("_base_ = 'nobody::a/b.py'")
+
+
+@pytest.mark.parametrize(
+    ('kind', 'part'),
+    [
+        ('models', 'models/sniper_cascade-mask-rcnn_r50_fpn'),
+        ('datasets', 'datasets/sniper_coco_instance'),
+        ('schedules', 'schedules/sniper_adamw_7e'),
+        ('runtime', 'sniper_runtime'),
+        ('tta', 'tta/sniper_tta'),
+    ],
+)
+def test_parts_of_ours_stand_beside_mmdets(load, kind, part):
+    """No key twice: each takes the place of mmdet's of its kind, or stands beside all of them."""
+    bases = [name for other, name in PLAIN.items() if other != kind]
+    cfg = load(f'_base_ = {[*bases, f"mmsniper::_base_/{part}.py"]}')
+    assert ('mmsniper.ChipDataset' in cfg.pretty_text) == (kind == 'datasets')
+
+
+@pytest.mark.parametrize(
+    ('plain', 'ours'),
+    [
+        ('retinanet/retinanet_r50_fpn_1x_coco', 'retinanet_r50_fpn'),
+        ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco', 'mask-rcnn_r50_fpn'),
+        ('cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco', 'cascade-rcnn_r50_fpn'),
+    ],
+)
+def test_a_plain_config_on_chips_is_ours(load, tmp_path, plain, ours):
+    """Loader, labels and test pyramid; what says how long and how fast it learns stays."""
+    cfg = load(ON_CHIPS.format(plain, 'train_dataloader = dict(batch_size=4, dataset=dict(planner=dict(stride=64)))'))
+    ours = Config.fromfile(CONFIGS / f'sniper/sniper_{ours}_coco.py')
+    before = Config.fromfile(MMDET / f'configs/{plain}.py')
+    chips = cfg.train_dataloader.dataset
+    assert (chips.planner.pop('stride'), cfg.train_dataloader.pop('batch_size')) == (64, 4)
+    chips.planner.stride, cfg.train_dataloader.batch_size = 32, 16
+    chips.dataset.filter_cfg.filter_empty_gt = False  # the base's data are what they are
+    for name in ('train_dataloader', 'train_pipeline', 'tta_model', 'tta_pipeline', 'randomness'):
+        assert plain_dict(cfg[name]) == plain_dict(ours[name]), name
+    assert plain_dict(cfg.model.train_cfg) == plain_dict(ours.model.train_cfg)
+    assert cfg.default_hooks.keys() == ours.default_hooks.keys()
+    for name in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_evaluator'):
+        assert plain_dict(cfg[name]) == plain_dict(before[name]), name
+    cfg.dump(tmp_path / 'dumped.py')
+    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize(
+    'plain',
+    [
+        pytest.param('gfl/gfl_r50_fpn_1x_coco', marks=pytest.mark.smoke),
+        'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco',
+        'pascal_voc/faster-rcnn_r50_fpn_1x_voc0712',
+    ],
+)
+def test_a_plain_config_trains_on_chips(load, tmp_path, plain):
+    """Those that we have none of."""
+    cfg = load(ON_CHIPS.format(plain, ''))
+    assert "'mmsniper.ValidRange" in str(cfg.model)
+    shrink(cfg, tmp_path)
+    train_and_detect(cfg)
+
+
+def plain_dict(node):
+    """Without the scopes that mmengine adds to what is inherited."""
+    if isinstance(node, dict):
+        return {key: plain_dict(value) for key, value in node.items() if key != '_scope_'}
+    return [plain_dict(one) for one in node] if isinstance(node, list) else node
+
+
+@pytest.mark.parametrize(
+    ('plain', 'named'),
+    [
+        ('vfnet/vfnet_r50_fpn_1x_coco', 'VFNetHead'),
+        ('ssd/ssd300_coco', 'SSDHead'),
+        ('detr/detr_r50_8xb2-150e_coco', 'DETRHead'),
+        ('faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco', 'OHEMSampler'),
+        ('cascade_rpn/cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco', 'CascadeRPNHead'),
+    ],
+)
+def test_heads_that_would_learn_wrong_are_refused(load, plain, named):
+    with pytest.raises(ValueError, match=f'on_chips: .*{named} is not known to label by valid range. Known are'):
+        load(ON_CHIPS.format(plain, ''))
+
+
+def test_what_is_left_out_of_the_pipeline_is_said(load):
+    steps = "[dict(type='LoadImageFromFile', to_float32=True), dict(type='PhotoMetricDistortion')]"
+    text = ON_CHIPS.format('retinanet/retinanet_r50_fpn_1x_coco', '')
+    changed = f'_base_.train_dataloader.dataset.pipeline = {steps}\non_chips(_base_)'
+    with pytest.warns(
+        UserWarning, match="on_chips: PhotoMetricDistortion of the base's training pipeline are left out"
+    ):
+        cfg = load(text.replace('on_chips(_base_)', changed))
+    assert cfg.train_dataloader.dataset.pipeline[0].to_float32, 'how files are decoded stays'
+    assert 'pipeline' not in cfg.train_dataloader.dataset.dataset
+
+
+def test_something_to_train_is_needed(load):
+    with pytest.raises(ValueError, match='needs a base with a model and a train_dataloader'):
+        load(ON_CHIPS.format('_base_/default_runtime', ''))
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        "_base_ = __import__('mmsniper').config_path('sniper_faster-rcnn_r50_fpn_coco')",
+        ON_CHIPS.format('retinanet/retinanet_r50_fpn_1x_coco', ''),
+    ],
+)
+def test_both_forms_load_where_nothing_of_ours_is_imported(text, tmp_path):
+    """As in mmdet's own scripts, which read the config first."""
+    (tmp_path / 'mine.py').write_text(text)
+    code = "from mmengine.config import Config; print(Config.fromfile('mine.py').train_dataloader.dataset.type)"
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert done.stdout == 'mmsniper.ChipDataset\n', done.stderr
