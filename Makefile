@@ -9,7 +9,7 @@ BIN := $(ENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help env demo test test-all smoke lint bench wheel-check clean
+.PHONY: help env demo test test-all smoke lint bench wheel-check docs serve-docs pictures clean
 
 help:  ## show this list
 	@echo 'make TARGET [STACK=openmmlab|onedl]'
@@ -48,6 +48,22 @@ bench: env  ## measure what an epoch costs, into benchmarks/RESULTS.md: half an 
 wheel-check: env  ## build the wheel, install it beside the environment, use it through mim
 	tests/wheel_check.sh $(ENV)
 
+docs: .venv-docs/ready  ## build the documentation into site/; broken links are errors
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+serve-docs: .venv-docs/ready  ## show the documentation at http://127.0.0.1:8000, as it is edited
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs serve
+
+pictures: env  ## draw the documentation's pictures again
+	$(BIN)/python docs/pictures.py
+
+# An environment of its own, without torch: settings are read from the source.
+.venv-docs/ready: requirements/docs.txt
+	@test -n '$(PYTHON)' || { echo 'error: no Python 3.10 to 3.13 found; install one or say make PYTHON=...' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
+	@touch $@
+
 clean:  ## remove environments and what builds and tests leave; compiled wheels and results stay
-	rm -rf .venv .venv-onedl build dist *.egg-info mmsniper/.mim .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-onedl .venv-docs site build dist *.egg-info mmsniper/.mim .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find mmsniper tools tests configs scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

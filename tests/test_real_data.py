@@ -24,6 +24,7 @@ from mmsniper.chips import ChipPlanner
 from mmsniper.datasets import ChipDataset
 from mmsniper.models.merging import from_view, merge
 from mmsniper.models.views import View
+from mmsniper.report import report_numbers
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get('MMSNIPER_TEST_DATA', ROOT.parent / 'shared' / 'data'))
@@ -153,3 +154,17 @@ def test_pixels_are_what_the_readme_counts():
     single, snip, sniper = (pixels.count(Config.fromfile(pixels.CONFIGS / recipe), data, 3)[1] for recipe in recipes)
     assert sniper <= 1.35 * single
     assert snip >= 2.5 * sniper
+
+
+@pytest.mark.parametrize(
+    ('name', 'classes', 'octaves'),
+    [('coco_dev', CocoDataset.METAINFO['classes'], (4.7, 3.0)), ('bccd', ('WBC', 'RBC', 'Platelets'), (2.0, 1.4))],
+)
+def test_a_report_shows_every_object_in_fewer_octaves(pipeline, name, classes, octaves):
+    pipeline[1]['with_mask'] = name == 'coco_dev'
+    dataset = ChipDataset(dataset_cfg(name, classes), RECIPE, pipeline)
+    numbers = report_numbers(dataset, dataset.plan(0))
+    assert numbers['times_valid']['shares'][0] == 0
+    sizes = numbers['sizes']
+    assert [round(sizes[key]['octaves'], 1) for key in ('single_scale', 'on_chips')] == list(octaves)
+    assert not [finding for finding in numbers['findings'] if finding['level'] == 'problem']
