@@ -56,7 +56,7 @@ def main() -> None:
     recipe = Recipe(work_dir, args)
     extra = ['--amp'] * args.amp + ['--auto-scale-lr'] * args.auto_scale_lr + ['--no-check'] * args.no_check
     if not args.no_check and not recipe.stages.get('rpn', {}).get('done'):
-        check_detector(detector, args)
+        check_detector(detector, work_dir, args)
 
     rpn_dir = work_dir / 'rpn'
     recipe.train('1/4 train the RPN', 'rpn', rpn, rpn_dir, extra)
@@ -116,7 +116,7 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     return rpn, mine, detector
 
 
-def check_detector(cfg: Config, args: argparse.Namespace) -> None:
+def check_detector(cfg: Config, work_dir: Path, args: argparse.Namespace) -> None:
     """Look at the detector's config before hours are spent on its negative chips.
 
     Raises:
@@ -125,10 +125,12 @@ def check_detector(cfg: Config, args: argparse.Namespace) -> None:
     cfg = copy.deepcopy(cfg)
     if args.auto_scale_lr and 'auto_scale_lr' in cfg:
         cfg.auto_scale_lr.enable = True
+    cfg.work_dir = str(work_dir)
     chip_dataset_cfg(cfg).negatives = None  # not mined yet, or mined by an earlier run
     findings = check_config(cfg, batch=False, world_size=max(1, args.gpus))
     for finding in findings:
-        if finding.level != NOTE:
+        # How many processes a prefix such as srun starts is not known here; the training knows.
+        if finding.level != NOTE and not (args.prefix and finding.about == 'learning rate'):
             print(f'{finding}\n', flush=True)
     if any(finding.level == ERROR for finding in findings):
         raise SystemExit(f'{args.config}: errors, see above; --no-check trains all the same')

@@ -129,12 +129,13 @@ def _without_missing_pool(cfg: Config) -> Iterator[Finding]:
     dataset = cfg.train_dataloader.dataset
     while isinstance(dataset, dict):
         negatives = dataset.get('negatives')
-        if type_name(dataset.get('type')) == 'ChipDataset' and negatives and not Path(negatives.ann_file).exists():
+        pool = (negatives or {}).get('ann_file')
+        if type_name(dataset.get('type')) == 'ChipDataset' and pool and not Path(pool).exists():
             dataset.negatives = None
             yield Finding(
                 WARNING,
                 'negative chips',
-                f'{negatives.ann_file} does not exist; everything is checked without negative chips',
+                f'{pool} does not exist; everything is checked without negative chips',
                 'tools/train.py stops without it. The recipe trains an RPN, mines them, and trains with them:',
                 f'python tools/train_sniper.py {cfg.filename or "CONFIG"}',
             )
@@ -143,11 +144,10 @@ def _without_missing_pool(cfg: Config) -> Iterator[Finding]:
 
 def _weights(cfg: Config) -> Iterator[Finding]:
     """Checkpoints on this machine that the config names are there."""
-    backbone = (cfg.get('model') or {}).get('backbone') or {}
-    named = dict(
-        load_from=cfg.get('load_from'),
-        checkpoint=(backbone.get('init_cfg') or {}).get('checkpoint') if isinstance(backbone, dict) else None,
-    )
+    backbone = (cfg.get('model') or {}).get('backbone')
+    settings = backbone.get('init_cfg') if isinstance(backbone, dict) else None
+    pretrained = [one.get('checkpoint') for one in (settings if isinstance(settings, list) else [settings or {}])]
+    named = dict(load_from=cfg.get('load_from'), checkpoint=next(filter(None, pretrained), None))
     for key, path in named.items():
         if isinstance(path, str) and '://' not in path and not Path(path).exists():
             yield Finding(ERROR, 'weights', f'{key}={path!r} does not exist', 'Training would stop with this.')

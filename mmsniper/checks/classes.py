@@ -7,7 +7,7 @@ from logging import WARNING as LOG_WARNING
 from typing import Any
 
 from mmcv.cnn import VGG
-from mmdet.models.dense_heads import RPNHead
+from mmdet.models.detectors import RPN
 from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmengine.logging import print_log
 from torch import nn
@@ -32,11 +32,15 @@ def check_classes(run: PlannedRun) -> Iterator[Finding]:
 
 def check_heads(model: nn.Module, classes: Names, cfg: dict) -> Iterator[Finding]:
     """Every head's ``num_classes`` is the number of classes; an RPN's is 1."""
+    if isinstance(model, RPN):
+        return
     wrong = {
         name: module.num_classes
         for name, module in model.named_modules()
         if hasattr(module, 'num_classes')
-        and not isinstance(module, (RPNHead, VGG, FusedSemanticHead))
+        # An RPN tells objects from background, whatever head it has.
+        and not name.endswith('rpn_head')
+        and not isinstance(module, (VGG, FusedSemanticHead))
         and module.num_classes != len(classes)
     }
     if wrong:

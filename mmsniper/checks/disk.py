@@ -23,6 +23,7 @@ def check_disk(run: PlannedRun) -> Iterator[Finding]:
     one, count = checkpoint_bytes(run), kept_checkpoints(run, hook)
     place = Path(hook.get('out_dir') or run.cfg.get('work_dir') or 'work_dirs').absolute()
     free = shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
+    free += sum(path.stat().st_size for path in place.glob('*.pth'))  # of a run that is resumed, or begun anew
     what = f'{count} checkpoints of {one / 1e6:.0f} MB are {count * one / 1e9:.1f} GB; {free / 1e9:.1f} GB are free'
     few = 'default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))'  # one could be lost while the next is written
     if count * one > free:

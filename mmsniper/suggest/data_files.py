@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..chips.files import replacing
 from ..datasets.coco_file import CocoFile
 from .fingerprint import Fingerprint
 
 LOOKED_AT = 20
 VAL_SHARE = 0.15
+# A key of the files that a split is written to: what lacks it is somebody else's.
+SPLIT_OF = 'split_of'
 # With fewer images, a part of them measures nothing.
 LEAST_TO_SPLIT = 10
 
@@ -125,11 +128,20 @@ def data_files(data: Fingerprint, out: Path, images: str | None, val: str | None
 
 
 def write_part(data: Fingerprint, rows: list[int] | range, path: Path) -> Path:
-    """Write some images of a data set and their annotations as a COCO file."""
+    """Write some images of a data set and their annotations as a COCO file.
+
+    Raises:
+        ValueError: If there is such a file, and not by this function.
+    """
+    own = path.exists() and SPLIT_OF in json.loads(path.read_text()) and not path.samefile(data.path)
+    if path.exists() and not own:
+        raise ValueError(f'{path} is there already, and is not a part of a split: name the config otherwise, by --out')
     images = [data.content['images'][row] for row in rows]
     ids = {image['id'] for image in images}
     annotations = [annotation for annotation in data.content['annotations'] if annotation['image_id'] in ids]
-    path.write_text(json.dumps(dict(data.content, images=images, annotations=annotations)))
+    part = dict(data.content, images=images, annotations=annotations, **{SPLIT_OF: data.path})
+    with replacing(path) as file:
+        json.dump(part, file)
     return path.resolve()
 
 

@@ -1,9 +1,16 @@
 """As many outputs as classes: said with the lines that mend it, which do."""
 
+from pathlib import Path
+
+import mmdet
 import pytest
 from checked import check, only, said, written
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from training import train
+
+from mmsniper.checks.classes import check_heads
+from mmsniper.checks.first_batch import random_model
 
 CASCADE = ['sniper_cascade-rcnn_r50_fpn_coco', 'sniper_cascade-mask-rcnn_r50_fpn_coco']
 
@@ -46,3 +53,13 @@ def test_another_order_in_validation(tiny_cfg):
     tiny_cfg.val_dataloader.dataset.update(type='CocoDataset', metainfo=dict(classes=('other', 'thing')))
     findings = check(tiny_cfg)
     assert 'in another order than' in only(findings, 'validation data', 'error').what
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['faster_rcnn/faster-rcnn_r50_fpn_fcos-rpn_1x_coco', 'guided_anchoring/ga-rpn_r50-caffe_fpn_1x_coco'],
+)
+def test_an_rpn_of_any_head_knows_no_classes(name):
+    cfg = Config.fromfile(Path(mmdet.__file__).parent / f'.mim/configs/{name}.py')
+    init_default_scope('mmdet')
+    assert not list(check_heads(random_model(cfg, weightless=True), tuple(map(str, range(80))), cfg.model))

@@ -1,6 +1,7 @@
 """Images are found, validation is never silent."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,20 @@ def test_a_split_is_whole_disjoint_and_always_the_same(make, tmp_path):
     assert {a['image_id'] for a in annotations[1]} <= ids(files.val)
     assert data_files(data, out, None, None, None) == files
     assert 'Without --val, 6 of the 40 images' in files.notes[-1]
+
+
+def test_annotations_of_yours_are_not_overwritten(make, tmp_path):
+    (tmp_path / 'mine_val.json').write_text('{}')
+    with pytest.raises(ValueError, match='mine_val.json is there already, and is not a part of a split'):
+        data_files(make('one size'), tmp_path / 'mine.py', None, None, None)
+    assert (tmp_path / 'mine_val.json').read_text() == '{}'
+
+
+def test_a_part_of_a_split_is_not_split_into_itself(make, tmp_path):
+    data = make('one size')
+    part = data_files(data, tmp_path / 'mine.py', None, None, None).train
+    with pytest.raises(ValueError, match='mine_train.json is there already'):
+        data_files(replace(data, path=str(part)), tmp_path / 'mine.py', str(tmp_path / 'images'), None, None)
 
 
 def test_a_few_images_are_validated_on_themselves_and_that_is_said(make, tmp_path):
