@@ -6,7 +6,7 @@ from logging import ERROR as LOG_ERROR
 from logging import INFO
 from logging import WARNING as LOG_WARNING
 
-from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -20,7 +20,7 @@ from ..registry import HOOKS
 class ConfigCheckHook(Hook):
     """Looks at data, model and schedule together before weights are loaded; nothing is read or built for it twice.
 
-    Warnings and notes go to the log. The same is found on every rank, so that all stop together; one rank logs.
+    Warnings and notes go to the log. If one rank finds an error, all stop, and the first one names it.
 
     Args:
         enabled: Whether it does anything: ``tools/train.py --no-check`` turns it off.
@@ -42,7 +42,10 @@ class ConfigCheckHook(Hook):
         for finding in findings:
             if finding.level != ERROR:
                 print_log(finding.logged(), 'current', INFO if finding.level == NOTE else LOG_WARNING)
-        if errors := [str(finding) for finding in findings if finding.level == ERROR]:
+        own = [str(finding) for finding in findings if finding.level == ERROR]
+        # Files and disks may differ between machines: all stop if one has to.
+        errors = list(dict.fromkeys(error for rank in all_gather_object(own) for error in rank))
+        if errors:
             lines = [f'{len(errors)} errors in {runner.cfg.filename}; tools/train.py --no-check trains all the same']
             text = '\n'.join([*lines, *errors])
             if get_world_size() > 1:
