@@ -1,4 +1,4 @@
-"""What a file says of itself before it is decoded, and why it cannot be."""
+"""What a file says of itself before it is decoded, why it cannot be, and which of many are looked at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 
@@ -21,6 +22,11 @@ class MissingImageError(UnreadableImageError, FileNotFoundError):
 
 class DeepImageError(ValueError):
     """A file of more bits per channel than its loader keeps; names it and the remedy."""
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """Up to `most` of n numbers from 0, at equal distances: what shows a part shows of the whole."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))
 
 
 def why_unreadable(path: str | Path, error: Exception) -> str:

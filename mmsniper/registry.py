@@ -4,6 +4,10 @@ mmengine imports this file by itself and hides its ImportErrors, so it imports a
 imported when one is first looked up.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -37,3 +41,18 @@ HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmsniper', locations=['mm
 def type_name(kind: object) -> str:
     """A type in a config, without its scope."""
     return str(kind).split('.')[-1]
+
+
+def chip_dataset_of(cfg: Mapping) -> dict | None:
+    """The ChipDataset in a config's training loader, whatever is wrapped around it; changing it changes the config.
+
+    Args:
+        cfg: A config.
+
+    Returns:
+        Its settings; None if there is none.
+    """
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+    while isinstance(dataset, dict) and type_name(dataset.get('type')) != 'ChipDataset':
+        dataset = dataset.get('dataset')
+    return dataset if isinstance(dataset, dict) else None

@@ -9,7 +9,7 @@ Boxes: green = valid (teaches every head), orange = invalid (wrong size for the 
 Chips: bright windows, framed in the scale's colour: solid = positive, dashed = negative, dotted = random.
 A legend says so under each picture, and every title names the scale as the config does, with the zoom that it means.
 
---recipe is the work directory of tools/train_sniper.py: its negative chips are drawn, and its RPN shows what made them.
+--recipe is the work directory of mmsniper recipe: its negative chips are drawn, and its RPN shows what made them.
 Pink boxes are the proposals that count towards a negative chip at that scale: of its sizes, and not covered by mining's
 positive chips (planned without randomness, so not always those that are drawn). Bright pink: in a drawn negative chip.
 --proposals draws those that mmdet's DumpProposals has written instead; see tools/mine_negative_chips.py.
@@ -26,6 +26,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mmsniper.chips import ChipKey
+from mmsniper.image_files import spread
 from mmsniper.visualization import (
     chip_legend,
     chip_title,
@@ -33,7 +34,6 @@ from mmsniper.visualization import (
     draw_image,
     grid,
     scale_colour,
-    spread,
     titled,
     with_legend,
 )
@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add_plan_arguments(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument('--recipe', type=Path, help='work directory of tools/train_sniper.py')
+    source.add_argument('--recipe', type=Path, help='work directory of mmsniper recipe')
     source.add_argument('--proposals', type=Path, help='what DumpProposals wrote; a pickle, so read only your own')
     parser.add_argument('--out-dir', type=Path, help='where the PNGs go; default work_dirs/chips/<config name>')
     parser.add_argument('--images', type=int, default=8, help='how many images, spread over the data set')

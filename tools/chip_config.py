@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from mmsniper.chips import ChipPlan
 from mmsniper.datasets import ChipDataset
-from mmsniper.registry import DATASETS
+from mmsniper.registry import DATASETS, chip_dataset_of
 
 
 def add_plan_arguments(parser: ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def read_config(args: Namespace) -> Config:
     """The config, with the options and negative chips that are given for it.
 
     Args:
-        args: With ``recipe`` (work directory of tools/train_sniper.py, or None), which receives ``seed``.
+        args: With ``recipe`` (work directory of mmsniper recipe, or None), which receives ``seed``.
 
     Raises:
         SystemExit: If there is no ChipDataset, or no negative chips where they ought to be.
@@ -53,16 +53,14 @@ def planned(args: Namespace) -> tuple[Config, Dataset, ChipDataset, ChipPlan]:
 
 
 def chip_dataset_cfg(cfg: Config) -> ConfigDict:
-    """The ChipDataset of a config's training loader, whatever is wrapped around it; changing it changes the config.
+    """What :func:`~mmsniper.registry.chip_dataset_of` finds.
 
     Raises:
         SystemExit: If there is none.
     """
-    dataset = cfg.train_dataloader.dataset
-    while dataset.get('type') != 'mmsniper.ChipDataset':
-        if 'dataset' not in dataset:
-            raise SystemExit(f'{cfg.filename}: train_dataloader.dataset holds no mmsniper.ChipDataset')
-        dataset = dataset.dataset
+    dataset = chip_dataset_of(cfg)
+    if dataset is None:
+        raise SystemExit(f'{cfg.filename}: train_dataloader.dataset holds no mmsniper.ChipDataset')
     return dataset
 
 
@@ -79,14 +77,14 @@ def use_negatives(cfg: Config, recipe: Path | None) -> None:
         for name in ('negative_chips.npz', 'mine_config.py', 'rpn/last_checkpoint'):
             if not (recipe / name).is_file():
                 raise SystemExit(
-                    f'{recipe / name} does not exist: --recipe is the work directory of tools/train_sniper.py, when it '
+                    f'{recipe / name} does not exist: --recipe is the work directory of mmsniper recipe, when it '
                     'has mined negative chips'
                 )
         negatives.ann_file = str(recipe / 'negative_chips.npz')
     elif negatives and not Path(str(negatives.get('ann_file'))).is_file():
         raise SystemExit(
             f'{cfg.filename}: its file of negative chips, {negatives.get("ann_file")}, does not exist: run '
-            'tools/train_sniper.py and give its work directory as --recipe, or set negatives=None'
+            'mmsniper recipe and give its work directory as --recipe, or set negatives=None'
         )
 
 

@@ -4,7 +4,7 @@
         [--epoch 0] [--seed N] [--cfg-options ...]
 
 The page needs no other file and no network: it can be sent. What it finds wrong stands at its top, and is printed.
---json writes the same numbers for other programs. --recipe is the work directory of tools/train_sniper.py, for its
+--json writes the same numbers for other programs. --recipe is the work directory of mmsniper recipe, for its
 negative chips. With --chips 0 no image is read.
 """
 
@@ -23,7 +23,7 @@ def main() -> None:
     add_plan_arguments(parser)
     parser.add_argument('--out', type=Path, help='HTML file or folder; default work_dirs/chips/<config name>')
     parser.add_argument('--json', type=Path, help='also write the numbers here')
-    parser.add_argument('--recipe', type=Path, help='work directory of tools/train_sniper.py')
+    parser.add_argument('--recipe', type=Path, help='work directory of mmsniper recipe')
     parser.add_argument('--chips', type=int, default=24, help='how many chips are shown; 0 = none')
     parser.add_argument('--max-mb', type=float, default=4, help='most megabytes of these pictures')
     args = parser.parse_args()

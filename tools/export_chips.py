@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument('--invalid', choices=INVALID_AS, default='keep', help='what becomes of invalid objects')
     parser.add_argument('--unpadded', action='store_true', help='leave the padding of chips at an edge out')
     parser.add_argument('--augment', action='store_true', help='run the transforms behind ChipSampler, too')
-    parser.add_argument('--recipe', type=Path, help='work directory of tools/train_sniper.py, for its negative chips')
+    parser.add_argument('--recipe', type=Path, help='work directory of mmsniper recipe, for its negative chips')
     args = parser.parse_args()
 
     cfg = read_config(args)

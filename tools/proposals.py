@@ -67,7 +67,7 @@ def recipe_rpn(recipe: Path) -> Callable[[dict], np.ndarray]:
     """The RPN that tools/train_sniper.py has mined with: data info of an image -> its (P, 4) proposals, image frame.
 
     Args:
-        recipe: The work directory of tools/train_sniper.py.
+        recipe: The work directory of mmsniper recipe.
     """
     cfg = Config.fromfile(recipe / 'mine_config.py')
     model = MODELS.build(cfg.model)

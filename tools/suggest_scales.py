@@ -18,7 +18,6 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmsniper.configs import find_config
 from mmsniper.suggest import config_text, data_files, read_base, read_fingerprint, suggest
 from mmsniper.suggest.report import as_dict, report
 
@@ -52,10 +51,10 @@ def main() -> None:
     if args.out.exists() and not args.out.read_text().startswith(f'# {MADE_BY}'):
         parser.error(f'--out {args.out} is there already, and not by this tool: give another name')
     try:
-        base = read_base(find_config(args.base))
-        data = read_fingerprint(args.annotations)
+        base = read_base(args.base)
+        data = read_fingerprint(args.annotations, base.with_masks)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        files = data_files(data, args.out, args.images, args.val, args.val_images)
+        files = data_files(data, args.out, args.images, args.val, args.val_images, base.with_masks)
         print_log(
             'Planning the annotations with some hundred pyramids; the first time on a machine takes half a minute'
         )
@@ -73,9 +72,10 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(as_dict(data, base, found), indent=2) + '\n')
     print(f'\nWrote {args.out} and {picture}' + (f' and {args.json}' if args.json else ''))
-    last = f'work_dirs/{args.out.stem}/epoch_{found.schedule.epochs}.pth'
+    trained = f'work_dirs/{args.out.stem}/epoch_{found.schedule.epochs}.pth'
+    train = 'recipe' if base.negatives else 'train'
     print(f'Check it, look at its chips, train and test:\n  mmsniper check {args.out}\n  mmsniper browse {args.out}')
-    print(f'  mmsniper train {args.out}\n  mmsniper test {args.out} {last} --tta')
+    print(f'  mmsniper {train} {args.out}\n  mmsniper test {args.out} {trained} --tta')
 
 
 def positive(text: str) -> float:

@@ -75,7 +75,7 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     if not cfg.get('rpn_config') or not chips.get('negatives'):
         raise SystemExit(
             f'{cfg.filename}: the recipe needs rpn_config (a file beside the config) and, in the ChipDataset, '
-            'negatives=dict(per_image=2); or train without negative chips: tools/train.py'
+            'negatives=dict(per_image=2); or train without negative chips: mmsniper train'
         )
     detector = copy.deepcopy(cfg)
     chip_dataset_cfg(detector).negatives.ann_file = str(negatives)
@@ -108,12 +108,27 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     joined = dict(type='ConcatDataset', datasets=leaves, ignore_keys=ignored_keys(chips.dataset))
     mine.test_dataloader.dataset = leaves[0] if len(leaves) == 1 else joined
     mine.test_evaluator.update(planner=chips.planner, out_file=str(negatives))
-    try:
-        check_min_proposals(mine.test_evaluator.min_proposals, len(chips.planner.scales))
-    except ValueError as error:  # better now than when the RPN has been trained
-        raise SystemExit(f'{cfg.rpn_config}: test_evaluator: {error}') from error
+    mine.test_evaluator.min_proposals = fitted_min_proposals(mine.test_evaluator, len(chips.planner.scales), cfg)
     mine.model = dict(**mine.tta_model, module=mine.model)
     return rpn, mine, detector
+
+
+def fitted_min_proposals(miner: ConfigDict, n_scales: int, cfg: Config) -> int | list[int]:
+    """An RPN config's ``min_proposals``; made for other scales, its first is for the finest, its last for the others.
+
+    Raises:
+        SystemExit: If they are no numbers.
+    """
+    counts = miner.min_proposals
+    if isinstance(counts, (list, tuple)) and counts and len(counts) != n_scales:
+        counts = [counts[0], *[counts[-1]] * (n_scales - 1)]
+        said = f'{n_scales} scales, so negative chips have at least {counts} proposals, not {list(miner.min_proposals)}'
+        print(f'{cfg.rpn_config}: {said}; other numbers: test_evaluator=dict(min_proposals=[...]) there', flush=True)
+    try:
+        check_min_proposals(counts, n_scales)
+    except ValueError as error:  # better now than when the RPN has been trained
+        raise SystemExit(f'{cfg.rpn_config}: test_evaluator: {error}') from error
+    return counts
 
 
 def check_detector(cfg: Config, work_dir: Path, args: argparse.Namespace) -> None:

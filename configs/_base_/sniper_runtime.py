@@ -9,7 +9,7 @@ default_hooks = dict(
     evaluation=dict(type='mmsniper.EvaluationHook'),
     # mmdet's: every head has as many classes as the data set.
     num_classes=dict(type='mmsniper.NumClassCheckHook'),
-    # What tools/check_config.py says, in the log of a training; `tools/train.py --no-check` turns it off.
+    # What mmsniper check says, in the log of a training; `mmsniper train --no-check` turns it off.
     config_check=dict(type='mmsniper.ConfigCheckHook'),
     # Chips per scale, objects in them, positives of each head, and a picture of a batch with labels and predictions now
     # and then, to the visualizer: vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')].

@@ -67,7 +67,7 @@ def positive_chips_of_images(
         counts[i] = len(found[0])
         if n + counts[i] > room:
             room = 2 * room + counts[i]
-            windows, scale_idx, scale = _grown(windows, n, room), _grown(scale_idx, n, room), _grown(scale, n, room)
+            windows, scale_idx, scale = grown(windows, n, room), grown(scale_idx, n, room), grown(scale, n, room)
         stop = n + counts[i]
         windows[n:stop], scale_idx[n:stop], scale[n:stop] = found
         n = stop
@@ -104,7 +104,7 @@ def count_unlearnt(
 
 
 @compiled
-def _grown(array: NDArray, used: int, room: int) -> NDArray:
+def grown(array: NDArray, used: int, room: int) -> NDArray:
     """A copy of an array's first `used` rows with room for more."""
     larger = np.empty((room,) + array.shape[1:], array.dtype)
     larger[:used] = array[:used]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
+from .data_set import grown
 from .plan import BoxTable, ChipPlan
 from .planner import ChipPlanner
 from .scales import assign_scales
@@ -116,8 +117,8 @@ def _label(
                     continue
                 if found == room:
                     room *= 2
-                    chip, box, label = _doubled(chip), _doubled(box), _doubled(label)
-                    visible, size = _doubled(visible), _doubled(size)
+                    chip, box, label = grown(chip, found, room), grown(box, found, room), grown(label, found, room)
+                    visible, size = grown(visible, found, room), grown(size, found, room)
                 area = (boxes[m, 2] - boxes[m, 0]) * (boxes[m, 3] - boxes[m, 1])
                 chip[found], box[found] = n, start[i] + m
                 visible[found], size[found] = inside_w * inside_h / area, np.sqrt(area) * scale[n]
@@ -127,11 +128,3 @@ def _label(
                     label[found] = IGNORED if min(inside_w * zoom_x, inside_h * zoom_y) < min_side else INVALID
                 found += 1
     return chip[:found].copy(), box[:found].copy(), label[:found].copy(), visible[:found].copy(), size[:found].copy()
-
-
-@compiled
-def _doubled(array: NDArray) -> NDArray:
-    """A copy with room for as many again."""
-    larger = np.empty(2 * len(array), array.dtype)
-    larger[: len(array)] = array
-    return larger

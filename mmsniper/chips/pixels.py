@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from .planner import ChipPlanner, Chips
 from .scales import Scale, scale_factor
 
+# What COCO's detectors are trained and tested at, once per image: mmdet's usual scale.
+SINGLE_SCALE = (1333, 800)
+
 
 def chip_pixels(planner: ChipPlanner, chips: Chips, divisor: int) -> int:
     """Network pixels of chips.

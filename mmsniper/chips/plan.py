@@ -80,6 +80,11 @@ class BoxTable:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def inside(self) -> NDArray[np.float64]:
+        """The part of each box inside its image, (T, 4)."""
+        limits = np.repeat(self.sizes, np.diff(self.start), axis=0)
+        return np.clip(self.bboxes, 0, np.tile(limits, 2))
+
     def image(self, idx: int) -> tuple[NDArray[np.float64], ImageSize]:
         """Boxes (M, 4) and (width, height) of one image."""
         width, height = self.sizes[idx].tolist()

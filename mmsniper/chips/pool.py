@@ -27,7 +27,7 @@ DAMAGED = (
     *(ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError, OSError, EOFError),
     *(MemoryError, struct.error, zlib.error, zipfile.BadZipFile),
 )
-REMEDY = 'mine again with NegativeChipMiner or tools/mine_negative_chips.py'
+REMEDY = 'mine again with NegativeChipMiner or `mmsniper mine`'
 
 
 class NegativePool:

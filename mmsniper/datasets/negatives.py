@@ -18,7 +18,7 @@ class DatasetNegatives:
         img_paths: Path of each image of the data set; an image may come several times.
         sizes: (I, 2), their (width, height).
         planner: The data set's planner.
-        ann_file: What ``NegativeChipMiner`` or ``tools/mine_negative_chips.py`` wrote.
+        ann_file: What ``NegativeChipMiner`` or ``mmsniper mine`` wrote.
         per_image: Chips to draw per image and epoch.
 
     Attributes:

@@ -23,7 +23,7 @@ def find(numbers: dict, planner: dict, ann_file: str) -> list[dict]:
     Returns:
         Per finding ``level`` ('problem' or 'note'), ``what``, ``why``, ``remedy`` and ``line``, which may be ''.
     """
-    suggest = f'python tools/suggest_scales.py {ann_file}'
+    suggest = f'mmsniper suggest {ann_file}'
     found = [
         *_never_valid(numbers['times_valid'], numbers['data'], planner),
         *_cost(numbers['pixels'][0]['of_single_scale'], suggest),
@@ -99,7 +99,7 @@ def _empty_chips(numbers: dict) -> list[dict]:
         f'{numbers["data"]["without_objects"]} of {numbers["data"]["images"]} images have no objects; random chips of '
         'them are mostly easy background.'
     )
-    remedy = 'Mine negative chips with tools/train_sniper.py, or train without random ones:'
+    remedy = 'Mine negative chips with mmsniper recipe, or train without random ones:'
     return [_finding(NOTE, what, why, remedy, 'train_dataloader = dict(dataset=dict(empty_chips=0))')]
 
 
@@ -117,7 +117,7 @@ def _not_mined(numbers: dict) -> list[dict]:
     if not missing:
         return []
     what = f'{_count(missing, "image")} of {numbers["data"]["images"]} not in {numbers["negatives"]["file"]}'
-    return [_finding(NOTE, what, 'They get no negative chips.', 'Mine again with tools/train_sniper.py.')]
+    return [_finding(NOTE, what, 'They get no negative chips.', 'Mine again with mmsniper recipe.')]
 
 
 def _count(n: int, noun: str) -> str:

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from ..chips import ChipKind, ChipPlan
 from ..datasets import ChipDataset
-from ..visualization import chip_title, draw_chip, draw_panels, spread
+from ..image_files import spread
+from ..visualization import chip_title, draw_chip, draw_panels
 
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 80]
 

@@ -27,6 +27,7 @@ from ..chips import (
     scale_name,
 )
 from ..chips.labels import IGNORED
+from ..chips.pixels import SINGLE_SCALE
 from ..chips.scales import MIN_USABLE_SIDE
 from ..datasets import ChipDataset
 from ..datasets.transforms import ChipSampler
@@ -34,8 +35,7 @@ from ..version import __version__
 from .bins import quantiles, size_counts, size_edges, whole_bins
 from .findings import find
 
-# What COCO's detectors are trained at, once per image, and at several sizes.
-SINGLE_SCALE = (1333, 800)
+# What COCO's detectors are trained at where they see several sizes.
 MULTI_SCALE = [(1333, short) for short in (640, 672, 704, 736, 768, 800)]
 MOST_IMAGES = 10
 # Fewer network pixels than this teach little; the finest level of an FPN has a stride of 4.
@@ -171,7 +171,8 @@ def crowding(plan: ChipPlan, labels: PlanLabels) -> dict:
 
 def times_valid(table: BoxTable, labels: PlanLabels) -> dict:
     """In how many chips an object is valid: shares of 0, 1, 2, and 3 or more; the same by its size in the image."""
-    boxes, sizes = _in_image(table)
+    boxes = table.inside()
+    sizes = box_sizes(boxes)
     times = np.minimum(labels.times_valid, 3)
     counts = np.bincount(times, minlength=4)
     never = times == 0
@@ -209,7 +210,7 @@ def size_numbers(planner: ChipPlanner, plan: ChipPlan, table: BoxTable, labels: 
     """Sizes of objects in network pixels, sqrt(area): with one scale for all images, and as valid objects of chips."""
     image_sizes, inverse = np.unique(table.sizes, axis=0, return_inverse=True)
     factors = np.array([scale_factor(SINGLE_SCALE, *size) for size in image_sizes.tolist()])[inverse.reshape(-1)]
-    in_image = _in_image(table)[1]
+    in_image = box_sizes(table.inside())
     before = in_image * np.repeat(factors, np.diff(table.start))
     valid = labels.label == VALID
     after, scale_idx = labels.size[valid], plan.chips.scale_idx[labels.chip[valid]]
@@ -272,13 +273,6 @@ def images_with_most_chips(dataset: ChipDataset, plan: ChipPlan) -> list[dict]:
 def _kinds(kind: NDArray[np.uint8]) -> dict[str, int]:
     counts = np.bincount(kind, minlength=len(ChipKind))
     return {each.name.lower(): int(counts[each]) for each in ChipKind}
-
-
-def _in_image(table: BoxTable) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(T, 4) boxes clipped to their images, and their (T,) sizes, image pixels."""
-    limits = np.tile(np.repeat(table.sizes, np.diff(table.start), axis=0), 2)
-    boxes = np.clip(table.bboxes, 0, limits)
-    return boxes, box_sizes(boxes)
 
 
 def _whole_images(planner: PyramidPlanner, table: BoxTable) -> Chips:

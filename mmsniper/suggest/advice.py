@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..chips.scales import Scale, scale_name
 from .base import Base
 from .fingerprint import Fingerprint
 from .suggestion import Suggestion
@@ -24,7 +25,7 @@ def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
         scale = found.single_scale
         resize = f'scale={tuple(map(int, scale))}' if isinstance(scale, tuple) else f'scale_factor={scale:g}'
         said.append(
-            f'SNIPER will not help here: whole images at one scale, {scale_name(scale)}, show '
+            f'SNIPER will not help here: whole images at one scale, {in_words(scale)}, show '
             f'{found.single.comfortable:.0%} of the objects well and score {found.single.total:.3f}, chips '
             f'{score.total:.3f}. Use plain mmdet with '
             f"dict(type='Resize', {resize}, keep_ratio=True), such as "
@@ -33,7 +34,7 @@ def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
     if found.over_budget:
         said.append(
             f'No plan within the budget shows enough of the objects well: this one costs {score.pixels:.1f} times the '
-            f'pixels of whole images at {scale_name(base.single_scale)}, where {found.usual.comfortable:.0%} are seen '
+            f'pixels of whole images at {in_words(base.single_scale)}, where {found.usual.comfortable:.0%} are seen '
             'well. Epochs are long for it, so fewer are needed (--epochs).'
         )
     if score.seen < 0.999:
@@ -45,10 +46,10 @@ def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
             'add no detail. Expect a low AP for the smallest, or take images from closer.'
         )
     area = shown_share(found)
-    if area < LITTLE_SHOWN:
+    if area < LITTLE_SHOWN and not base.negatives:
         said.append(
             f'Chips show {area:.0%} of the pixels of the images; the rest is background that is never trained on. '
-            'Add negative chips: inherit from a ..._neg_coco.py config and run mmsniper recipe.'
+            'Add negative chips: suggest again with such a --base, as sniper_faster-rcnn_r50_fpn_neg_coco.'
         )
     test_pixels = score.test_pixels * found.single_pixels
     if test_pixels > MANY_PIXELS:
@@ -87,6 +88,6 @@ def shown_share(found: Suggestion) -> float:
     return float(np.dot(score.chips_by_scale, inside) / found.sample.sizes.prod(1).mean())
 
 
-def scale_name(scale: object) -> str:
+def in_words(scale: Scale) -> str:
     """A scale in words."""
-    return f'{scale[0]:g} x {scale[1]:g}' if isinstance(scale, tuple) else f'zoom {scale:g}'
+    return scale_name(scale) if isinstance(scale, tuple) else f'zoom {scale_name(scale)}'

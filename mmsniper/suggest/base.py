@@ -10,11 +10,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
+from ..chips.pixels import SINGLE_SCALE
 from ..chips.scales import Scale
 from ..configs import find_config
-
-# Where the recipe says nothing: mmdet's usual single scale.
-SINGLE_SCALE = (1333, 800)
+from ..registry import chip_dataset_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class Base:
         epochs: Its epochs.
         single_scale: What its test pipeline resizes to.
         divisor: Canvases are padded to a multiple of it.
+        with_masks: It learns masks, so every object needs one.
+        negatives: It learns from negative chips, which an RPN has to be trained for.
     """
 
     path: str
@@ -47,6 +48,8 @@ class Base:
     epochs: int
     single_scale: Scale
     divisor: int
+    with_masks: bool
+    negatives: bool
 
 
 def read_base(path: str) -> Base:
@@ -61,7 +64,13 @@ def read_base(path: str) -> Base:
     """
     path = find_config(path)
     cfg = Config.fromfile(path)
-    planner = chip_dataset_of(cfg).planner
+    chips = chip_dataset_of(cfg)
+    if chips is None:
+        raise ValueError(
+            f'{cfg.filename} trains on no chips: train_dataloader.dataset holds no mmsniper.ChipDataset; give a config '
+            'of configs/sniper or configs/demo as --base'
+        )
+    planner = chips.planner
     batch_size = cfg.train_dataloader.batch_size
     return Base(
         path=str(path),
@@ -75,24 +84,9 @@ def read_base(path: str) -> Base:
         epochs=cfg.train_cfg.get('max_epochs', 7),
         single_scale=resize_of(cfg.val_dataloader.dataset.pipeline),
         divisor=cfg.model.data_preprocessor.get('pad_size_divisor', 1),
+        with_masks=any(step.get('with_mask') for step in chips.pipeline),
+        negatives=bool(chips.get('negatives')),
     )
-
-
-def chip_dataset_of(cfg: Config) -> dict:
-    """The ChipDataset of a config's training loader, whatever is wrapped around it.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
-    while dataset.get('type') != 'mmsniper.ChipDataset':
-        if not isinstance(dataset.get('dataset'), dict):
-            raise ValueError(
-                f'{cfg.filename} trains on no chips: train_dataloader.dataset holds no mmsniper.ChipDataset; give a '
-                'config of configs/sniper or configs/demo as --base'
-            )
-        dataset = dataset['dataset']
-    return dataset
 
 
 def resize_of(pipeline: list[dict]) -> Scale:
@@ -101,7 +95,7 @@ def resize_of(pipeline: list[dict]) -> Scale:
         if step['type'] == 'Resize':
             scale = step.get('scale', step.get('scale_factor'))
             return tuple(scale) if isinstance(scale, (tuple, list)) else float(scale)
-    return SINGLE_SCALE
+    return SINGLE_SCALE  # the recipe says nothing
 
 
 def anchor_sizes(model: dict) -> NDArray[np.float64]:

@@ -9,13 +9,13 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..config_lines import Name, text
 from ..configs import home
 from .base import Base
 from .data_files import DataFiles, relative
 from .fingerprint import Fingerprint
 from .suggestion import Suggestion
 
-WIDTH = 116
 SCALES_SAY = '# Scales: zooms or (long edge, short edge). Ranges: on sqrt(width * height) of a box, image pixels.'
 
 
@@ -180,35 +180,3 @@ def written_ranges(ranges: Any) -> list[tuple]:
         tuple(None if end is None or end in (0, float('inf')) else int(end) if end == int(end) else end for end in pair)
         for pair in ranges
     ]
-
-
-class Name(str):
-    """A name in the config, written without quotes."""
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def text(value: Any, indent: int = 0) -> str:
-    """A value as configs of this family write it: dict(key=value), broken into lines where it is long."""
-    flat = one_line(value)
-    if len(flat) + indent <= WIDTH - 20 or not isinstance(value, (dict, list)) or not value:
-        return flat
-    inner, outer = ' ' * (indent + 4), ' ' * indent
-    if isinstance(value, dict):
-        rows = [f'{inner}{key}={text(item, indent + 4)},' for key, item in value.items()]
-        return '\n'.join(['dict(', *rows, f'{outer})'])
-    return '\n'.join(['[', *(f'{inner}{text(item, indent + 4)},' for item in value), f'{outer}]'])
-
-
-def one_line(value: Any) -> str:
-    """A value on one line."""
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) and key.isidentifier() for key in value):
-            return '{' + ', '.join(f'{key!r}: {one_line(item)}' for key, item in value.items()) + '}'
-        return f'dict({", ".join(f"{key}={one_line(item)}" for key, item in value.items())})'
-    if isinstance(value, list):
-        return f'[{", ".join(map(one_line, value))}]'
-    if isinstance(value, tuple):
-        return f'({", ".join(map(one_line, value))}{"," if len(value) == 1 else ""})'
-    return repr(value)

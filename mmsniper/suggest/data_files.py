@@ -11,6 +11,7 @@ import numpy as np
 
 from ..chips.files import replacing
 from ..datasets.coco_file import CocoFile
+from ..image_files import spread
 from .fingerprint import Fingerprint
 
 LOOKED_AT = 20
@@ -55,7 +56,7 @@ def find_images(data_file: str, file_names: list[str], folder: str | None) -> tu
     Raises:
         FileNotFoundError: If they are not there, or nowhere near the annotation file.
     """
-    some = [file_names[n] for n in np.unique(np.linspace(0, len(file_names) - 1, LOOKED_AT).astype(int))]
+    some = [file_names[n] for n in spread(len(file_names), LOOKED_AT)]
     if folder is not None:
         if missing := [name for name in some if not (Path(folder) / name).is_file()]:
             raise FileNotFoundError(
@@ -76,7 +77,9 @@ def find_images(data_file: str, file_names: list[str], folder: str | None) -> tu
     )
 
 
-def data_files(data: Fingerprint, out: Path, images: str | None, val: str | None, val_images: str | None) -> DataFiles:
+def data_files(
+    data: Fingerprint, out: Path, images: str | None, val: str | None, val_images: str | None, with_masks: bool = False
+) -> DataFiles:
     """Find the images, check the validation file or split the training file in two, beside the config.
 
     Args:
@@ -85,6 +88,7 @@ def data_files(data: Fingerprint, out: Path, images: str | None, val: str | None
         images: Folder of the training images, or None to look for it.
         val: Annotations to validate on, or None to split.
         val_images: Folder of their images, or None to look for it.
+        with_masks: Objects need masks.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -95,7 +99,7 @@ def data_files(data: Fingerprint, out: Path, images: str | None, val: str | None
     notes = [f'The images are taken from {folder}, where their names are found.'] if guessed else []
     n_images = len(data)
     if val is not None:
-        file = CocoFile(val, val, evaluated=True)
+        file = CocoFile(val, val, with_masks and 'evaluated', evaluated=True)
         file.check(data.classes)
         names = [image.get('file_name', image.get('coco_url')) for image in file.content['images']]
         try:

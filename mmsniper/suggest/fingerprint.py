@@ -59,11 +59,12 @@ class Fingerprint:
         return weights / weights.sum()
 
 
-def read_fingerprint(path: str) -> Fingerprint:
+def read_fingerprint(path: str, with_masks: bool = False) -> Fingerprint:
     """Read and check a COCO file.
 
     Args:
         path: The file.
+        with_masks: Its objects need masks.
 
     Raises:
         FileNotFoundError: If it is not there.
@@ -71,7 +72,7 @@ def read_fingerprint(path: str) -> Fingerprint:
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} is no file; name the annotations of the images you train on, in COCO format')
-    file = CocoFile(path, path)
+    file = CocoFile(path, path, with_masks)
     file.check(None)
     names = [category['name'] for category in file.content['categories']]
     regions = tuple(name for name in names if is_region(name))
@@ -163,9 +164,7 @@ def quantiles(values: NDArray) -> dict[str, float]:
 
 def object_sizes(table: BoxTable) -> NDArray[np.float64]:
     """sqrt(area) of each object inside its image, (T,)."""
-    limits = np.repeat(table.sizes, np.diff(table.start), axis=0)
-    inside = np.clip(table.bboxes, 0, np.tile(limits, 2))
-    return np.asarray(box_sizes(inside), np.float64)
+    return np.asarray(box_sizes(table.inside()), np.float64)
 
 
 @compiled

@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from ..models.memory import kept_for_backward
+
 # A CUDA context, cuDNN's workspace and what the allocator leaves in pieces.
 RESERVED, USED = 0.8e9, 0.85
 # RPN, RoI head and losses keep so much beside backbone and neck; see benchmarks/step.py.
@@ -59,15 +61,7 @@ def estimate(cfg: Config, chip_size: int) -> Memory:
 
 def kept_bytes(model: nn.Module, side: int) -> int:
     """Bytes that a network's features keep of one image of side x side px until the backward pass; weights are not."""
-    own = {weight.data_ptr() for weight in (*model.parameters(), *model.buffers())}
-    seen: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.data_ptr() not in own:
-            seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with kept_for_backward(model) as kept:
         features = model.extract_feat(torch.zeros(1, 3, side, side))
     del features
-    return sum(seen.values())
+    return sum(kept.values())

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from .advice import in_words
 from .base import Base
 from .fingerprint import object_sizes
-from .report import interval, scale_name
+from .report import interval
 from .score import comfort
 from .suggestion import Suggestion
 
@@ -62,7 +63,7 @@ def draw_ranges(axes: Axes, found: Suggestion, limits: tuple[float, float]) -> N
         axes.barh(n, right - left, left=left, height=0.55, color=COLOURS[n], alpha=0.8)
         left, right = np.clip([max(tests[0], 1e-3), tests[1]], *limits)
         axes.barh(n, right - left, left=left, height=0.75, fill=False, edgecolor=COLOURS[n], linestyle='--')
-        text = f'{scale_name(scale)}: trains {interval(trains)}'
+        text = f'{in_words(scale)}: trains {interval(trains)}'
         axes.text(limits[0] * 1.05, n, text, va='center', fontsize=9)
     axes.set(
         xscale='log', xlim=limits, ylim=(n_scales - 0.4, -0.6), yticks=[],
@@ -78,7 +79,7 @@ def draw_after(axes: Axes, base: Base, found: Suggestion) -> None:
     usual = np.maximum(found.usual.sizes, 1)
     low, high = min(seen.min(initial=8), usual.min()) / 1.2, max(seen.max(initial=64), usual.max()) * 1.2
     edges = np.geomspace(low, high, BINS + 1)
-    axes.hist(usual, edges, color=GREY, alpha=0.55, label=f'whole images at {scale_name(base.single_scale)}')
+    axes.hist(usual, edges, color=GREY, alpha=0.55, label=f'whole images at {in_words(base.single_scale)}')
     axes.hist(seen, edges, color=COLOURS[2], alpha=0.75, label='chips of the plan, each object at its best')
     # Room for the legend above the bars.
     axes.set(xscale='log', xlim=(low, high), ylim=(0, 1.35 * axes.get_ylim()[1]), ylabel='objects')

@@ -6,8 +6,8 @@ import textwrap
 
 import numpy as np
 
-from ..chips import ChipPlanner
-from .advice import advice, scale_name
+from ..chips import ChipPlanner, scale_name
+from .advice import advice, in_words
 from .base import Base
 from .fingerprint import Fingerprint, summary
 from .score import PIXELS, Score
@@ -93,7 +93,7 @@ def data_lines(data: Fingerprint, found: Suggestion) -> list[str]:
     many = of['n_image_sizes'] > 1
     shapes = ', '.join(f'{w} x {h} ({n})' if many else f'{w} x {h}' for w, h, n in of['image_sizes'][:3])
     if of['n_image_sizes'] > 3:
-        shapes += f' and {of["n_image_sizes"] - 3} other sizes; {spread(of["image_side"])} px as sqrt(area)'
+        shapes += f' and {of["n_image_sizes"] - 3} other sizes; {quantiles_in_words(of["image_side"])} px as sqrt(area)'
     counts = sorted(of['classes'].items(), key=lambda item: -item[1])
     classes = ', '.join(f'{name} {n}' for name, n in counts[:SHOWN_CLASSES])
     if len(counts) > SHOWN_CLASSES:
@@ -106,8 +106,8 @@ def data_lines(data: Fingerprint, found: Suggestion) -> list[str]:
     lines = [
         *row('images', f'{of["images"]}, {of["images_without_objects"]} of them without objects; {shapes}'),
         *row('objects', f'{of["objects"]} of {len(counts)} classes: {classes}'),
-        *row('sizes', f'{spread(of["object_size"])} px, as sqrt(width * height)'),
-        *row('of the image', f'{spread(of["object_share_of_image"], 100)} % of its side'),
+        *row('sizes', f'{quantiles_in_words(of["object_size"])} px, as sqrt(width * height)'),
+        *row('of the image', f'{quantiles_in_words(of["object_share_of_image"], 100)} % of its side'),
         *row(
             'shape',
             f'long side / short side: median {of["aspect"]["median"]:.1f}, 5 % beyond {of["aspect"]["q95"]:.1f}',
@@ -125,7 +125,7 @@ def data_lines(data: Fingerprint, found: Suggestion) -> list[str]:
     return lines + (row('left out', left_out) if left_out else [])
 
 
-def spread(of: dict[str, float], times: float = 1) -> str:
+def quantiles_in_words(of: dict[str, float], times: float = 1) -> str:
     """Quantiles in words."""
     low, middle, high = (number(of[name] * times) for name in ('q05', 'median', 'q95'))
     return (
@@ -146,7 +146,7 @@ def plan_lines(base: Base, found: Suggestion) -> list[str]:
     for n, scale in enumerate(planner.scales):
         trains, tests = (interval(pair) for pair in (ranges[n], found.test_ranges[n]))
         chips, objects = score.chips_by_scale[n], score.objects_by_scale[n]
-        lines.append(f'  {scale_name(scale):<17}{trains:<18}{tests:<17}{chips:<19.2f}{objects:.0%}')
+        lines.append(f'  {in_words(scale):<17}{trains:<18}{tests:<17}{chips:<19.2f}{objects:.0%}')
     lines += [
         '',
         *row(
@@ -155,7 +155,7 @@ def plan_lines(base: Base, found: Suggestion) -> list[str]:
         ),
         *row(
             'pixels',
-            f'{score.pixels:.2f} times one pass over whole images at {scale_name(base.single_scale)}; the test at all '
+            f'{score.pixels:.2f} times one pass over whole images at {in_words(base.single_scale)}; the test at all '
             f'scales {score.test_pixels:.1f} times',
         ),
         *row(
@@ -189,7 +189,7 @@ def why_lines(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
     low, middle, high = np.quantile(seen, [0.05, 0.5, 0.95]) if len(seen) else (0, 0, 0)
     lines = wrapped(
         f'{score.comfortable:.0%} of the objects (weighted by class) are learnt at a size that the network sees well, '
-        f'{found.usual.comfortable:.0%} if whole images go through it at {scale_name(base.single_scale)}. In the '
+        f'{found.usual.comfortable:.0%} if whole images go through it at {in_words(base.single_scale)}. In the '
         f'network the median is {middle:.0f} px, nine in ten have {low:.0f} to {high:.0f} px; its anchors have '
         f'{base.anchors[0]:.0f} to {base.anchors[-1]:.0f} px and fit {score.fit:.0%}.'
     )
@@ -206,9 +206,9 @@ def why_lines(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
     for n, (planner, of) in sorted(found.by_scales.items()):
         mark = '  <- suggested' if planner is found.planner else ''
         lines.append(f'    {n}: {short_scales(planner):<29} {figures(of)}{mark}')
-    lines.append(f'    whole images, {scale_name(found.single_scale):<18} {figures(found.single)}')
+    lines.append(f'    whole images, {in_words(found.single_scale):<18} {figures(found.single)}')
     if found.single_scale != base.single_scale:
-        lines.append(f'    whole images, {scale_name(base.single_scale):<18} {figures(found.usual)}')
+        lines.append(f'    whole images, {in_words(base.single_scale):<18} {figures(found.usual)}')
     return lines
 
 
@@ -221,4 +221,4 @@ def figures(score: Score) -> str:
 
 def short_scales(planner: ChipPlanner) -> str:
     """Scales in a narrow column."""
-    return ', '.join(f'{s[0]:g}x{s[1]:g}' if isinstance(s, tuple) else f'{s:g}' for s in planner.scales)
+    return ', '.join(scale_name(scale).replace(' ', '') for scale in planner.scales)

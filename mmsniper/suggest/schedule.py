@@ -66,7 +66,7 @@ def make_schedule(base: Base, chips: float, chip_size: int, fits: int, epochs: i
         wanted = LEAST_CHIPS * (base.chip_size / 512) ** 2 / (chips * larger)
         epochs = min(max(base.epochs, math.ceil(wanted)), MOST_EPOCHS)
         interval = max(epochs // VALIDATIONS, 1)
-        epochs = math.ceil(epochs / interval) * interval
+        epochs = min(math.ceil(epochs / interval), MOST_EPOCHS // interval) * interval
     else:
         interval = next(n for n in range(max(epochs // VALIDATIONS, 1), 0, -1) if epochs % n == 0)
     adaptive = base.cfg.optim_wrapper.optimizer.type != 'SGD'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,16 +20,19 @@ from .score import Score, score_plan, score_single
 
 # All candidates are planned on the first number of images, drawn at random, the best of them on the second.
 FEW_IMAGES, MANY_IMAGES = 80, 2000
-FINALISTS = 24
+# However many images that takes: on few objects, or none, all plans look alike.
+LEAST_OBJECTS = 300
+BEST, BEST_OF_EACH = 12, 3
 # A plan within the budget is taken if it shows at least so much of what the best one shows.
 ENOUGH = 0.75
-ABOUT = 1.1
-# By less than this, scores are alike, and the simpler plan wins.
+# By less than this, scores are alike, and the cheaper plan wins.
 ALIKE = 0.01
 # By less than this, chips are not worth the trouble.
 WORTH_IT = 0.03
 # A canvas beyond this does not go through a network in one piece.
 LARGEST_CANVAS = 16e6
+
+Scored = tuple[ChipPlanner, Score]
 
 
 @dataclass(frozen=True)
@@ -95,55 +99,55 @@ def suggest(
     weights = data.weights()
     single_pixels = resized_pixels(data.table.sizes, [base.single_scale], base.divisor)
 
-    def scored(planner: ChipPlanner, rows: NDArray[np.int64]) -> Score:
-        table, own = take(data.table, weights, rows)
+    def scored(planners: Iterable[ChipPlanner], table: BoxTable, own: NDArray[np.float64]) -> list[Scored]:
         pixels = resized_pixels(table.sizes, [base.single_scale], base.divisor)
-        return score_plan(planner, table, own, base.anchors, pixels, base.divisor)
+        args = table, own, base.anchors, pixels, base.divisor
+        return [(planner, score_plan(planner, *args)) for planner in planners]
 
-    few, many = sample(data.table, FEW_IMAGES), sample(data.table, MANY_IMAGES)
-    tried = [(planner, scored(planner, few)) for planner in candidates(data.table, base)]
-    finalists = best_of_each(tried, budget)
-    final = [(planner, scored(planner, many)) for planner in finalists]
+    tried = scored(candidates(data.table, base), *take(data.table, weights, sample(data.table, FEW_IMAGES)))
+    table, own = take(data.table, weights, sample(data.table, MANY_IMAGES))
+    final = scored(finalists(tried), table, own)
     most = max(score.comfort for _, score in final)
     enough = [pair for pair in final if pair[1].comfort >= ENOUGH * most]
-    # Where the budget is too small for all that show enough, those that cost about as little as any.
+    # Where the budget is too small for all that show enough, the least that it takes. Up to here nothing depends on the
+    # budget, and beyond the cheapest of what is alike is taken: with a larger budget no plan becomes cheaper.
     least = min(score.pixels for _, score in enough)
-    over_budget = least > budget
-    limit = ABOUT * least if over_budget else budget
-    pool = [pair for pair in enough if pair[1].pixels <= limit]
-    by_scales = {}
-    for planner, score in pool:
-        n = len(planner.scales)
-        if n not in by_scales or score.total > by_scales[n][1].total:
-            by_scales[n] = planner, score
-    top = max(score.total for _, score in by_scales.values())
-    planner, score = next(by_scales[n] for n in sorted(by_scales) if by_scales[n][1].total >= top - ALIKE)
-    table = data.table if len(many) == len(data) else take(data.table, weights, many)[0]
-    single_scale, single, usual = best_single(data, base, single_pixels)
+    pool = [pair for pair in enough if pair[1].pixels <= max(budget, least)]
+    by_scales: dict[int, Scored] = {}
+    for pair in sorted(pool, key=lambda pair: -pair[1].total):
+        by_scales.setdefault(len(pair[0].scales), pair)
+    top = max(score.total for _, score in pool)
+    alike = [pair for pair in pool if pair[1].total >= top - ALIKE]
+    planner, score = min(alike, key=lambda pair: (pair[1].pixels, len(pair[0].scales)))
+    by_scales[len(planner.scales)] = planner, score
+    single_scale, single, usual = best_single(table, own, base, single_pixels)
     memory = estimate(base.cfg, planner.chip_size)
     chips = score.chips_per_image * (n_train or len(data))
     schedule = make_schedule(base, chips, planner.chip_size, memory.batch(gpu_memory), epochs)
     return Suggestion(
         planner, score, table, single, single_scale, usual, single_pixels, by_scales,
-        over_budget, len(tried), memory, schedule,
+        least > budget, len(tried), memory, schedule,
     )  # fmt: skip
 
 
-def best_of_each(tried: list[tuple[ChipPlanner, Score]], budget: float) -> list[ChipPlanner]:
-    """The candidates of highest score, some of them within the budget, some of each number of scales."""
+def finalists(tried: list[Scored]) -> list[ChipPlanner]:
+    """The candidates of highest score: of all, of each number of scales, and of each price."""
     ranked = sorted(tried, key=lambda pair: -pair[1].total)
-    kept: dict[int, ChipPlanner] = {}
-    for group in (ranked, [pair for pair in ranked if pair[1].pixels <= budget]):
-        for n_scales in sorted({len(planner.scales) for planner, _ in ranked}):
-            own = [planner for planner, _ in group if len(planner.scales) == n_scales]
-            kept.update((id(planner), planner) for planner in own[: FINALISTS // 8])
-        kept.update((id(planner), planner) for planner, _ in group[: FINALISTS // 2])
-    return list(kept.values())
+    kept = ranked[:BEST]
+    for n_scales in {len(planner.scales) for planner, _ in ranked}:
+        kept += [pair for pair in ranked if len(pair[0].scales) == n_scales][:BEST_OF_EACH]
+    least = float('inf')
+    for pair in ranked:  # none that scores higher costs less
+        if pair[1].pixels < least:
+            least = pair[1].pixels
+            kept.append(pair)
+    return list({id(planner): planner for planner, _ in kept}.values())
 
 
-def best_single(data: Fingerprint, base: Base, single_pixels: float) -> tuple[Scale, Score, Score]:
+def best_single(
+    table: BoxTable, weights: NDArray[np.float64], base: Base, single_pixels: float
+) -> tuple[Scale, Score, Score]:
     """The best scale for whole images, its score, and that of the base's own scale."""
-    table, weights = take(data.table, data.weights(), sample(data.table, MANY_IMAGES))
     sizes = object_sizes(table)
 
     def scored(scale: Scale) -> Score:
@@ -160,10 +164,18 @@ def best_single(data: Fingerprint, base: Base, single_pixels: float) -> tuple[Sc
 
 
 def sample(table: BoxTable, most: int) -> NDArray[np.int64]:
-    """Rows of up to so many images, ascending; with objects first, as far as there are."""
+    """Rows of some images, drawn at random but always the same, ascending.
+
+    Args:
+        table: All images.
+        most: As many, or more where these have fewer than ``LEAST_OBJECTS``.
+    """
     if len(table) <= most:
         return np.arange(len(table))
-    return np.sort(np.random.default_rng(0).permutation(len(table))[:most])
+    order = np.random.default_rng(0).permutation(len(table))
+    objects = np.cumsum(np.diff(table.start)[order])
+    enough = int(np.searchsorted(objects, min(LEAST_OBJECTS, objects[-1]))) + 1
+    return np.sort(order[: max(most, enough)])
 
 
 def take(

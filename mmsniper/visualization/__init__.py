@@ -1,6 +1,6 @@
 """Pictures of chips, labels, proposals and detections, for tools, reports and hooks."""
 
-from .canvas import grid, legend, scale_colour, spread, titled, with_legend
+from .canvas import grid, legend, scale_colour, titled, with_legend
 from .chips import chip_legend, chip_title, draw_chip, draw_image, draw_panels, scale_title
 from .large_images import LargeImageVisualizer
 
@@ -15,7 +15,6 @@ __all__ = [
     'legend',
     'scale_colour',
     'scale_title',
-    'spread',
     'titled',
     'with_legend',
 ]

@@ -134,11 +134,6 @@ def grid(tiles: Sequence[np.ndarray], width: int = 3 * PANEL) -> np.ndarray:
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
 
 
-def spread(n: int, most: int) -> np.ndarray:
-    """Up to `most` of n numbers from 0, at equal distances: what a picture of a part shows of the whole."""
-    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))
-
-
 def _extent(text: str) -> tuple[tuple[int, int], int]:
     """((width, height), base) of a text in pixels."""
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)

@@ -43,7 +43,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
             dict(scales=[GOOD['scales'][0], dict(name='128 x 128', chips=1, share=0.002)]),
             'note',
             'Hardly any chip of scale 128 x 128 (1 chip)',
-            'tools/suggest_scales.py a.json',
+            'mmsniper suggest a.json',
         ),
         (dict(objects_per_chip=dict(share_without_valid=0.5)), 'note', '50% of the chips have no', 'empty_chips=0'),
         (dict(sizes=dict(share_few_after=0.2)), 'note', '20% of the objects are under 16 px', 'tools/suggest_scales'),

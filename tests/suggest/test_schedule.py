@@ -35,6 +35,12 @@ def test_a_handful_of_chips_still_makes_a_batch(r50):
     assert found.epochs == 72
 
 
+@pytest.mark.parametrize('chips', range(550, 1000, 7))
+def test_epochs_are_whole_intervals_and_never_more_than_stated(r50, chips):
+    found = make_schedule(r50, chips=chips, chip_size=512, fits=32)
+    assert found.epochs <= 72 and found.epochs % found.val_interval == 0
+
+
 def test_adam_is_scaled_by_the_root_of_the_pixels(demo):
     same = make_schedule(demo, chips=10_000, chip_size=256, fits=99)
     assert (same.batch_size, same.lr) == (8, 0.002)

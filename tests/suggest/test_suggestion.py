@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from mmsniper.chips import BoxTable
 from mmsniper.suggest import suggest
 from mmsniper.suggest import suggestion as module
 from mmsniper.suggest.advice import advice
 from mmsniper.suggest.report import as_dict, report
+
+BUDGETS = 0.02, 0.1, 0.14, 0.2, 0.3, 0.5, 1, 2
 
 
 def zooms(found, size):
@@ -57,6 +60,15 @@ def test_every_size_takes_several_scales(make, demo):
     assert found.score.pixels < 1.5
 
 
+def test_more_budget_is_never_cheaper(make, demo):
+    data = make('log-uniform')
+    found = [suggest(data, demo, budget=budget) for budget in BUDGETS]
+    assert len({each.planner.settings['scales'][0] for each in found}) > 1
+    pixels = [each.score.pixels for each in found]
+    assert pixels == sorted(pixels)
+    assert all(each.over_budget or each.score.pixels <= budget for each, budget in zip(found, BUDGETS, strict=True))
+
+
 def test_the_budget_holds_where_it_can(make, demo):
     data = make('log-uniform')
     held, broken = suggest(data, demo, budget=0.2), suggest(data, demo, budget=0.01)
@@ -93,6 +105,7 @@ def test_ranges_meet_and_a_test_is_wider(make, demo):
 def test_many_images_are_sampled_and_that_is_said(make, demo, monkeypatch):
     monkeypatch.setattr(module, 'FEW_IMAGES', 10)
     monkeypatch.setattr(module, 'MANY_IMAGES', 20)
+    monkeypatch.setattr(module, 'LEAST_OBJECTS', 30)
     data = make('one size')
     found = suggest(data, demo)
     assert len(found.sample) == 20
@@ -100,6 +113,16 @@ def test_many_images_are_sampled_and_that_is_said(make, demo, monkeypatch):
     again = suggest(data, demo)
     assert again.planner.settings == found.planner.settings
     assert as_dict(data, demo, again) == as_dict(data, demo, found)
+
+
+def test_few_annotated_images_among_many_are_found():
+    """A thousand images, the last of which alone has objects."""
+    boxes = np.tile([[10.0, 10, 60, 60]], (400, 1))
+    table = BoxTable.build([([], (640, 480))] * 999 + [(boxes, (640, 480))])
+    rows = module.sample(table, 10)
+    assert 999 in rows and len(np.unique(rows)) == len(rows) <= 1000
+    plain = BoxTable.build([(boxes, (640, 480))] * 50)
+    assert len(module.sample(plain, 10)) == 10
 
 
 def test_the_report_is_narrow_and_complete(make, demo):

@@ -130,10 +130,10 @@ def test_mining_passes_over_images_that_training_skips(config, monkeypatch, tmp_
         assert not mine.test_dataloader.dataset.evaluated
 
 
-def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path):
-    """PASCAL VOC's two years, which differ in their meta information."""
+def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path, capsys):
+    """PASCAL VOC's two years, which differ in their meta information; with an RPN made for another number of scales."""
     monkeypatch.syspath_prepend(ROOT / 'tools')
-    from train_sniper import stage_configs
+    from train_sniper import fitted_min_proposals, stage_configs
 
     cfg = Config.fromfile(ROOT / 'configs/sniper/sniper_faster-rcnn_r50_fpn_voc0712.py')
     shrink_data(cfg, tmp_path)
@@ -143,8 +143,12 @@ def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path
     assert 'negatives' not in rpn.train_dataloader.dataset
     train, mined = (DATASETS.build(one) for one in (cfg.train_dataloader.dataset.dataset, mine.test_dataloader.dataset))
     cfg.rpn_config = 'sniper_rpn_r50_fpn_2e_coco.py'
-    with pytest.raises(SystemExit, match='2 scales but 3 min_proposals'):
-        stage_configs(cfg, tmp_path / 'pool.npz')
+    other = stage_configs(cfg, tmp_path / 'pool.npz')[1]
+    assert other.test_evaluator.min_proposals == mine.test_evaluator.min_proposals == [26, 11]
+    assert 'at least [26, 11] proposals, not [26, 11, 11]' in capsys.readouterr().out
+    wrong = Config(dict(test_evaluator=dict(min_proposals=[0, 11]), rpn_config='mine.py'))
+    with pytest.raises(SystemExit, match=r'mine\.py: test_evaluator: min_proposals are whole numbers'):
+        fitted_min_proposals(wrong.test_evaluator, 2, wrong)
     assert mine.test_dataloader.dataset.ignore_keys == ['dataset_type']
     assert len(train) == len(mined) == 6
     assert [train.get_data_info(n)['img_path'] for n in range(6)] == [

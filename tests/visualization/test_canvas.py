@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mmsniper.image_files import spread
 from mmsniper.visualization.canvas import (
     BOXES,
     CHIPS,
@@ -10,7 +11,6 @@ from mmsniper.visualization.canvas import (
     grid,
     legend,
     rectangle,
-    spread,
     titled,
     with_legend,
 )

@@ -1,0 +1,39 @@
+"""Values as lines of a config, as people write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WIDTH = 116
+
+
+class Name(str):
+    """A name in the config, written without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def text(value: Any, indent: int = 0) -> str:
+    """A value as configs of this family write it: dict(key=value), broken into lines where it is long."""
+    flat = one_line(value)
+    if len(flat) + indent <= WIDTH - 20 or not isinstance(value, (dict, list)) or not value:
+        return flat
+    inner, outer = ' ' * (indent + 4), ' ' * indent
+    if isinstance(value, dict):
+        rows = [f'{inner}{key}={text(item, indent + 4)},' for key, item in value.items()]
+        return '\n'.join(['dict(', *rows, f'{outer})'])
+    return '\n'.join(['[', *(f'{inner}{text(item, indent + 4)},' for item in value), f'{outer}]'])
+
+
+def one_line(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) and key.isidentifier() for key in value):
+            return '{' + ', '.join(f'{key!r}: {one_line(item)}' for key, item in value.items()) + '}'
+        return f'dict({", ".join(f"{key}={one_line(item)}" for key, item in value.items())})'
+    if isinstance(value, list):
+        return f'[{", ".join(map(one_line, value))}]'
+    if isinstance(value, tuple):
+        return f'({", ".join(map(one_line, value))}{"," if len(value) == 1 else ""})'
+    return repr(value)
