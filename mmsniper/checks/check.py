@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.annotations import build_checked, check_loaded
-from ..registry import type_name
+from ..registry import chip_dataset_of
 from .annotation_files import check_files
 from .classes import check_classes
 from .disk import check_disk
@@ -126,20 +126,17 @@ def _whole_images(cfg: ConfigDict) -> Dataset:
 
 def _without_missing_pool(cfg: Config) -> Iterator[Finding]:
     """Negative chips that are not mined yet are left out, and said."""
-    dataset = cfg.train_dataloader.dataset
-    while isinstance(dataset, dict):
-        negatives = dataset.get('negatives')
-        pool = (negatives or {}).get('ann_file')
-        if type_name(dataset.get('type')) == 'ChipDataset' and pool and not Path(pool).exists():
-            dataset.negatives = None
-            yield Finding(
-                WARNING,
-                'negative chips',
-                f'{pool} does not exist; everything is checked without negative chips',
-                'tools/train.py stops without it. The recipe trains an RPN, mines them, and trains with them:',
-                f'python tools/train_sniper.py {cfg.filename or "CONFIG"}',
-            )
-        dataset = dataset.get('dataset')
+    chips = chip_dataset_of(cfg) or {}
+    pool = (chips.get('negatives') or {}).get('ann_file')
+    if pool and not Path(pool).exists():
+        chips['negatives'] = None
+        yield Finding(
+            WARNING,
+            'negative chips',
+            f'{pool} does not exist; everything is checked without negative chips',
+            'Training stops without it. The recipe trains an RPN, mines them, and trains with them:',
+            f'mmsniper recipe {cfg.filename or "CONFIG"}',
+        )
 
 
 def _weights(cfg: Config) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmengine.logging import print_log
 from torch import nn
 
+from ..config_lines import Name, one_line
 from .findings import ERROR, Finding, of_error
 from .planned_run import PlannedRun
 
@@ -68,16 +69,16 @@ def lines_for_heads(heads: Iterable[str], n: int, cfg: dict) -> str:
     first: dict[str, None] = {}
     for name in heads:
         path = [key for key in name.split('.') if not key.isdigit()]  # the stages of a cascade
-        node, value, given = tree, f'dict(num_classes={n})', cfg
+        node, value, given = tree, Name(f'dict(num_classes={n})'), cfg
         for key in path:
             given = given.get(key) if isinstance(given, dict) else None
         if isinstance(given, list):  # which a config replaces as a whole
             first[f'{path[-1]}s = _base_.model.{".".join(path)}'] = None
-            value = f'[dict(head, num_classes={n}) for head in {path[-1]}s]'
+            value = Name(f'[dict(head, num_classes={n}) for head in {path[-1]}s]')
         for key in path[:-1]:
             node = node.setdefault(key, {})
         node.setdefault(path[-1], value)
-    return '\n'.join([*first, f'model = {_written(tree)}'])
+    return '\n'.join([*first, f'model = {one_line(tree)}'])
 
 
 def compare(one: Names | None, other: Names | None, text: str) -> None:
@@ -108,9 +109,3 @@ def class_names(metainfo: Any) -> Names | None:
 
 def _names(classes: Sequence[str] | str | None) -> Names | None:
     return tuple(classes) if classes and not isinstance(classes, str) else None
-
-
-def _written(tree: dict[str, Any] | str) -> str:
-    if isinstance(tree, str):
-        return tree
-    return 'dict(' + ', '.join(f'{key}={_written(value)}' for key, value in tree.items()) + ')'

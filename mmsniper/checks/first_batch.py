@@ -12,8 +12,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import FUNCTIONS, MODELS
-from torch import Tensor, nn
+from torch import nn
 
+from ..models.memory import kept_for_backward
 from .disk import MOMENTS
 from .findings import ERROR, NOTE, WARNING, Finding
 from .logged import only_errors
@@ -71,13 +72,12 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
         losses, saved = losses_of(run.model, batch, backward=on_gpu)
     except torch.cuda.OutOfMemoryError:
         total = torch.cuda.get_device_properties(device).total_memory
-        fit = max(1, n_samples // 2)
         yield Finding(
             ERROR,
             'memory',
             f'{n_samples} samples do not fit {total / 1e9:.0f} GB of {device}',
-            'Training would stop with this. Half as many, added up over two steps, learn nearly the same:',
-            f'train_dataloader = dict(batch_size={fit})\noptim_wrapper = dict(accumulative_counts=2)',
+            'Training would stop with this. Fewer, added up over more steps, learn nearly the same:',
+            _fewer(run, n_samples // 2),
         )
         return
     except Exception as error:  # of any model
@@ -99,17 +99,8 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
 
 def losses_of(model: nn.Module, batch: dict, backward: bool) -> tuple[dict[str, float], int]:
     """The losses of a batch, and the bytes that the network keeps for its backward pass, weights left out."""
-    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     data = model.data_preprocessor(batch, True)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with kept_for_backward(model) as kept:
         losses = model(**data, mode='loss')
     total, named = model.parse_losses(losses)
     if backward:
@@ -130,13 +121,18 @@ def _memory(run: PlannedRun, saved: int, n_samples: int, device: str | None) -> 
         total, how = total_memory(), f'estimated from {n_samples} samples, in single precision'
     what = f'a step of {run.batch_size} samples takes some {needed / 1e9:.1f} GB ({how})'
     if total and needed > 0.95 * total and (device or get_device() == 'cpu'):
-        fit = max(1, int(run.batch_size * 0.8 * total / needed))
         what += f', of {total / 1e9:.1f} GB'
-        yield Finding(
-            WARNING, 'memory', what, 'The run may end for lack of it.', f'train_dataloader = dict(batch_size={fit})'
-        )
+        why = 'The run may end for lack of it. Fewer samples, added up over more steps, learn nearly the same:'
+        yield Finding(WARNING, 'memory', what, why, _fewer(run, int(run.batch_size * 0.8 * total / needed)))
     else:
         yield Finding(NOTE, 'memory', what, 'On a GPU, or on this machine without one.')
+
+
+def _fewer(run: PlannedRun, fit: int) -> str:
+    """Lines for a smaller batch, and as many samples per update as before, or nearly."""
+    fit = max(1, fit)
+    steps = max(1, round(run.batch_size * run.accumulated / fit))
+    return f'train_dataloader = dict(batch_size={fit})\noptim_wrapper = dict(accumulative_counts={steps})'
 
 
 def _dicts(node: object) -> Iterator[dict]:

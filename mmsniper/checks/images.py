@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ..datasets import ChipDataset, OpenImage
 from ..datasets.transforms.chip_sampler import check_size
-from ..image_files import MissingImageError, check_depth, load_checked
+from ..image_files import MissingImageError, check_depth, load_checked, spread
 from .findings import ERROR, NOTE, WARNING, Finding
 from .planned_run import PlannedRun
 from .workers import available_cores
@@ -49,7 +49,7 @@ def _check_data_set(name: str, dataset: Dataset, all_images: bool) -> Iterator[F
     if not hasattr(infos, 'get_data_info') or not len(infos):
         yield Finding(NOTE, 'images', f'{name}: not checked', 'The data set does not say which files it reads.')
         return []
-    looked_up = _spread(len(infos), len(infos) if all_images else LOOKED_UP)
+    looked_up = spread(len(infos), len(infos) if all_images else LOOKED_UP).tolist()
     paths = {idx: infos.get_data_info(idx).get('img_path', '') for idx in looked_up}
     local = {idx: path for idx, path in paths.items() if path and '://' not in path}
     missing = [path for path in local.values() if not Path(path).is_file()]
@@ -63,50 +63,57 @@ def _check_data_set(name: str, dataset: Dataset, all_images: bool) -> Iterator[F
             "data_prefix=dict(img='...')  # the folder, below data_root, in which file_name is found",
         )
     there = [idx for idx, path in local.items() if path not in set(missing)]
-    chosen = there if all_images else [there[n] for n in _spread(len(there), DECODED)]
+    chosen = there if all_images else [there[n] for n in spread(len(there), DECODED)]
     if not all_images:
         pixels = np.cumsum([_pixels(infos.get_data_info(idx)) for idx in chosen])
         chosen = chosen[: max(1, int((pixels < MOST_PIXELS).sum()))]
     with ThreadPoolExecutor(available_cores()) as pool:
-        wrong = [error for error in pool.map(lambda idx: _fault(dataset, infos, idx), chosen) if error]
+        tried = list(pool.map(lambda idx: _decode(dataset, infos, idx), chosen))
+    wrong = [result for result in tried if isinstance(result, Exception)]
+    decoded = sum(result is not False for result in tried)
     if wrong:
         yield Finding(
             level,
             'images',
-            f'{name}: {len(wrong)} of {len(chosen)} images that were decoded are wrong: ' + _some(map(str, wrong)),
+            f'{name}: {len(wrong)} of {decoded} images that were decoded are wrong: ' + _some(map(str, wrong)),
             'The run would stop at the first of them, or learn boxes beside their objects.',
         )
     elif not missing:
-        yield Finding(
-            NOTE, 'images', f'{name}: {len(paths)} files looked up, {len(chosen)} of them decoded', 'All are right.'
-        )
+        why = 'All are right.' if decoded else 'The pipeline has no step that loads images, as far as can be seen.'
+        yield Finding(NOTE, 'images', f'{name}: {len(paths)} files looked up, {decoded} of them decoded', why)
     return list(paths.values())
 
 
-def _fault(dataset: Dataset, infos: Dataset, idx: int) -> Exception | None:
-    """What is wrong with an image, or None."""
+def _decode(dataset: Dataset, infos: Dataset, idx: int) -> Exception | bool:
+    """What is wrong with an image; True if nothing is, False if the data set does not say how it is loaded."""
     try:
         info = infos.get_data_info(idx)
         if isinstance(dataset, ChipDataset):
             results = dataset.pipeline.load(info)
         else:
-            steps = getattr(getattr(infos, 'pipeline', None), 'transforms', [])
-            loader = next((step for step in steps if isinstance(step, (LoadImageFromFile, OpenImage))), None)
-            results = load_checked(loader, dict(info), info['img_path']) if loader else None
-            if results:
-                check_depth(loader, info['img_path'])
+            loader = loader_of(infos, idx)
+            if loader is None:
+                return False
+            results = load_checked(loader, dict(info), info['img_path'])
+            check_depth(loader, info['img_path'])
         if results and ('img' in results or 'large_image' in results):
             check_size(results)
     except MissingImageError:
-        return None  # named by those who look files up
+        return False  # named by those who look files up
     except (ValueError, ImportError, RuntimeError) as error:
         return error
-    return None
+    return True
 
 
-def _spread(n: int, most: int) -> list[int]:
-    """Up to `most` of the numbers below n, from all over."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int)).tolist() if n else []
+def loader_of(dataset: Any, idx: int) -> LoadImageFromFile | OpenImage | None:
+    """The step that loads an image, in the pipeline of whatever data set is joined or repeated here; None if hidden."""
+    while not hasattr(dataset, 'pipeline'):
+        if not hasattr(dataset, '_get_ori_dataset_idx'):
+            return None
+        found = dataset._get_ori_dataset_idx(idx)
+        dataset, idx = (dataset.datasets[found[0]], found[1]) if isinstance(found, tuple) else (dataset.dataset, found)
+    steps = getattr(dataset.pipeline, 'transforms', [])
+    return next((step for step in steps if isinstance(step, (LoadImageFromFile, OpenImage))), None)
 
 
 def _pixels(info: dict[str, Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmengine.config import Config
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm, _BatchNorm
 
 from .findings import WARNING, Finding
@@ -27,10 +28,7 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
 
     synced = bool(trained) and all(isinstance(layer, SyncBatchNorm) for layer in trained)
     samples = run.batch_size * (run.world_size if synced else 1)
-    source = run.cfg.model.get('backbone') or {}
-    pretrained = any(
-        [source.get('init_cfg'), source.get('pretrained'), run.cfg.get('load_from'), run.cfg.get('resume')]
-    )
+    pretrained = has_weights(run.cfg)
     if trained and samples < FEW_SAMPLES and pretrained:
         yield Finding(
             WARNING,
@@ -50,11 +48,29 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
             f'train_dataloader = dict(batch_size={FEW_SAMPLES})',
         )
     if frozen and not pretrained:
+        kind = ((run.cfg.model.get('backbone') or {}).get('norm_cfg') or {}).get('type', 'BN')
+        lines = [
+            f'model = dict(backbone=dict(norm_cfg=dict(type={kind!r}, requires_grad=True), norm_eval=False, '
+            'frozen_stages=-1))'
+        ]
+        if samples < FEW_SAMPLES:
+            lines.append(f'train_dataloader = dict(batch_size={FEW_SAMPLES})  # it takes its statistics of them')
         yield Finding(
             WARNING,
             'batch norm',
             f"the backbone's batch norm is frozen ({len(frozen)} layers), but its weights are random",
             'Frozen at mean 0 and variance 1 it normalizes nothing, and deep networks do not learn.',
-            "model = dict(backbone=dict(norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False, "
-            'frozen_stages=-1))',
+            '\n'.join(lines),
         )
+
+
+def has_weights(cfg: Config) -> bool:
+    """Whether the backbone starts from trained weights: its own, the detector's, or a checkpoint's."""
+    backbone = cfg.model.get('backbone') or {}
+    settings = [one for part in (backbone, cfg.model) for one in _listed(part.get('init_cfg'))]
+    trained = any(isinstance(one, dict) and one.get('type') == 'Pretrained' for one in settings)
+    return trained or any([backbone.get('pretrained'), cfg.get('load_from'), cfg.get('resume')])
+
+
+def _listed(value: object) -> list:
+    return value if isinstance(value, list) else [value]

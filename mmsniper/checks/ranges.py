@@ -14,7 +14,7 @@ from .planned_run import PlannedRun
 MANY = 0.2
 # Network pixels under which there is little to be seen, and the share of a chip's side above which little is around.
 TINY, HUGE = 12, 0.8
-SUGGEST = 'python tools/suggest_scales.py ANNOTATIONS.json  # plans scales and ranges for your data'
+SUGGEST = 'mmsniper suggest ANNOTATIONS.json  # plans scales and ranges for your data'
 
 
 def check_ranges(run: PlannedRun) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from ..config_lines import text
 from .findings import NOTE, WARNING, Finding
 from .learning_rate import is_warm_up
 from .planned_run import PlannedRun
@@ -21,62 +22,84 @@ def check_schedule(run: PlannedRun) -> Iterator[Finding]:
     if steps is None:
         yield Finding(NOTE, 'schedule', 'not checked', 'Its length in iterations follows from the data.')
         return
-    if steps < FEW_STEPS:
+    updates = steps // run.accumulated
+    if updates < FEW_STEPS:
         yield Finding(
             WARNING,
             'schedule',
-            f'the run has {steps} iterations' + (f', {per_epoch} per epoch' if per_epoch and run.by_epoch else ''),
+            f'the run has {steps} iterations'
+            + (f', {per_epoch} per epoch' if per_epoch and run.by_epoch else '')
+            + (f', and updates the weights {updates} times' if run.accumulated > 1 else ''),
             'A detector needs some thousands to learn more than where objects are likely.',
-            _longer(run, steps),
+            _longer(run, updates),
         )
     schedulers = run.cfg.get('param_scheduler') or []
-    if isinstance(schedulers, (list, tuple)):
-        for scheduler in schedulers:
-            yield from _check_scheduler(run, scheduler, steps)
+    schedulers = list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
+    for n, scheduler in enumerate(schedulers):
+        for what, why, changes in _faults(run, scheduler, steps):
+            mended = [*schedulers[:n], dict(scheduler, **changes), *schedulers[n + 1 :]]
+            yield Finding(WARNING, 'schedule', what, why, f'param_scheduler = {text(mended)}')
     yield from _check_validation(run)
 
 
-def _check_scheduler(run: PlannedRun, scheduler: dict, steps: int) -> Iterator[Finding]:
-    """Of one scheduler, in iterations."""
-    unit = (run.steps_per_epoch or 1) if scheduler.get('by_epoch', True) else 1
-    begin, kind = scheduler.get('begin', 0) * unit, scheduler.get('type')
-    end = scheduler.get('T_max', scheduler.get('end', math.inf)) * unit
+def _faults(run: PlannedRun, scheduler: dict, steps: int) -> Iterator[tuple[str, str, dict]]:
+    """Of one scheduler: what, why, and what of it to change."""
+    kind, converted = scheduler.get('type'), scheduler.get('convert_to_iter_based', False)
+    by_epoch = scheduler.get('by_epoch', True)
+    unit = (run.steps_per_epoch or 1) if by_epoch else 1
+    if by_epoch and not converted and not run.by_epoch:
+        yield (
+            f'{kind} counts epochs (by_epoch=True, the default), but the loop counts iterations',
+            'To a loop of iterations the whole run is one epoch: the learning rate never changes.',
+            dict(_in_iterations(scheduler, unit, steps), by_epoch=False),
+        )
+        return
+    begin = scheduler.get('begin', 0) * unit
+    end = begin + scheduler['T_max'] * unit if 'T_max' in scheduler else scheduler.get('end', math.inf) * unit
     of_run = f'the run has {steps} iterations' + (f' ({run.length} epochs)' if run.by_epoch else '')
+
+    def within(share: float) -> float:
+        """A share of the run in the scheduler's unit; epochs are whole, but where they are converted."""
+        value = share * steps / unit
+        return round(value, 2) if converted else max(round(value), 1)
+
     if begin == 0 and kind == 'LinearLR' and is_warm_up(scheduler):
         if end > steps * WARM_UP_SHARE:
-            fit = max(1, round(steps / 10))
-            yield Finding(
-                WARNING,
-                'schedule',
+            yield (
                 f'warm-up takes {end:g} iterations, {of_run}',
                 'The learning rate never gets where it should be.' if end > steps else 'Little is left to learn in.',
-                f'param_scheduler: {dict(scheduler, end=fit, by_epoch=False)!r}',
+                dict(end=max(1, round(steps / 10)), by_epoch=False, convert_to_iter_based=False),
             )
     elif begin >= steps:
-        yield Finding(
-            WARNING,
-            'schedule',
-            f'{kind} begins at {scheduler["begin"]:g}{" epochs" if unit > 1 else ""}, {of_run}',
+        yield (
+            f'{kind} begins at {scheduler["begin"]:g}{" epochs" if by_epoch else ""}, {of_run}',
             'So it has no effect: the learning rate stays high, and the last, precise part of learning is missing.',
-            f'param_scheduler: begin={_within(run, steps, unit, 0.76)}',
+            dict(begin=within(0.76)),
         )
     late = [step for step in scheduler.get('milestones', []) if step * unit >= steps]
     if late:
-        yield Finding(
-            WARNING,
-            'schedule',
+        yield (
             f'{kind} lowers the learning rate at {late}, but {of_run}',
             'So it stays high, and the last, precise part of learning is missing.',
-            f'param_scheduler: milestones=[{_within(run, steps, unit, 0.67)}, {_within(run, steps, unit, 0.92)}]',
+            dict(milestones=[within(0.67), within(0.92)]),
         )
     if kind in ('CosineAnnealingLR', 'PolyLR') and steps * 1.05 < end < math.inf:
-        yield Finding(
-            WARNING,
-            'schedule',
+        yield (
             f'{kind} goes down over {end:g} iterations, {of_run}',
             'So it stops half-way, and the last, precise part of learning is missing.',
-            f'param_scheduler: end={_within(run, steps, unit, 1)}',
+            dict(T_max=within(1 - begin / steps)) if 'T_max' in scheduler else dict(end=within(1)),
         )
+
+
+def _in_iterations(scheduler: dict, unit: int, steps: int) -> dict:
+    """A scheduler's lengths in iterations: as they are, or converted where they are epochs of this run."""
+    lengths = {key: scheduler[key] for key in ('begin', 'end', 'T_max', 'milestones') if key in scheduler}
+    longest = max([0, *(value for one in lengths.values() for value in (one if isinstance(one, list) else [one]))])
+    times = unit if longest * unit <= 1.05 * steps else 1
+    return {
+        key: [round(step * times) for step in value] if isinstance(value, list) else round(value * times)
+        for key, value in lengths.items()
+    }
 
 
 def _check_validation(run: PlannedRun) -> Iterator[Finding]:
@@ -103,13 +126,8 @@ def _check_validation(run: PlannedRun) -> Iterator[Finding]:
         )
 
 
-def _longer(run: PlannedRun, steps: int) -> str:
-    if not run.by_epoch:
-        return f'train_cfg = dict(max_iters={4 * FEW_STEPS})'
-    epochs = math.ceil(run.length * 4 * FEW_STEPS / steps)
-    return f'train_cfg = dict(max_epochs={epochs})  # and the schedule in proportion, or a smaller batch'
-
-
-def _within(run: PlannedRun, steps: int, unit: int, share: float) -> str:
-    """A share of the run in a scheduler's unit."""
-    return f'{round(share * run.length, 2):g}' if unit > 1 else f'{round(share * steps)}'
+def _longer(run: PlannedRun, updates: int) -> str:
+    longer = math.ceil(run.length * 4 * FEW_STEPS / max(updates, 1))
+    return (
+        f'train_cfg = dict({"max_epochs" if run.by_epoch else "max_iters"}={longer})  # and the schedule in proportion'
+    )

@@ -1,4 +1,4 @@
-"""ConfigCheckHook: what ``tools/check_config.py`` says, of what a training has built, before its first step."""
+"""ConfigCheckHook: what ``mmsniper check`` says, of what a training has built, before its first step."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..registry import HOOKS
 
 @HOOKS.register_module()
 class ConfigCheckHook(Hook):
-    """Looks at data, model and schedule together before weights are loaded; nothing is read or built for it twice.
+    """Looks at data, model and schedule together before weights are loaded; nothing is built for it.
 
     Warnings and notes go to the log. If one rank finds an error, all stop, and the first one names it.
 
     Args:
-        enabled: Whether it does anything: ``tools/train.py --no-check`` turns it off.
+        enabled: Whether it does anything: ``mmsniper train --no-check`` turns it off.
 
     Raises:
         ValueError: If a finding is an error; has all of them.
@@ -46,7 +46,7 @@ class ConfigCheckHook(Hook):
         # Files and disks may differ between machines: all stop if one has to.
         errors = list(dict.fromkeys(error for rank in all_gather_object(own) for error in rank))
         if errors:
-            lines = [f'{len(errors)} errors in {runner.cfg.filename}; tools/train.py --no-check trains all the same']
+            lines = [f'{len(errors)} errors in {runner.cfg.filename}; mmsniper train --no-check trains all the same']
             text = '\n'.join([*lines, *errors])
             if get_world_size() > 1:
                 # The first process to end takes the others with it, so that the reason must stand there before.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from mmcv.transforms import LoadImageFromFile
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..checks.classes import Names, class_names, compare
+from ..checks.images import loader_of
 from ..datasets import chip_sampler
-from ..image_files import check_depth
+from ..image_files import check_depth, spread
 from ..registry import HOOKS
 
 
@@ -23,17 +22,21 @@ class DataCheckHook(Hook):
     images of validation and test up to 100 are looked at, and refused if they are of 16 bits, as
     :class:`~mmsniper.datasets.ChipDataset` refuses all of them in training.
 
+    Args:
+        enabled: Whether it compares: ``mmsniper train --no-check`` turns it off. Skipped images are said all the same.
+
     Raises:
         ValueError: If two have the same classes in another order, or another number of them; other names are warned of.
         DeepImageError: If images are of 16 bits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
         self.trained: Names | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Compare training and validation; look at the depth of some images."""
-        if runner.val_loop is None:
+        if not self.enabled or runner.val_loop is None:
             return
         check_depths(runner.val_dataloader.dataset)
         trained = class_names(getattr(runner.train_dataloader.dataset, 'metainfo', None))
@@ -46,6 +49,8 @@ class DataCheckHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Compare the checkpoint and the test; look at the depth of some images."""
+        if not self.enabled:
+            return
         check_depths(runner.test_dataloader.dataset)
         tested = class_names(getattr(runner.test_dataloader.dataset, 'metainfo', None))
         compare(self.trained, tested, 'The checkpoint was trained on the classes {}, test_dataloader has {}')
@@ -63,9 +68,8 @@ def check_depths(dataset: Any) -> None:
     Raises:
         DeepImageError: If there is one.
     """
-    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
-    loaders = [step for step in steps if isinstance(step, LoadImageFromFile)]
-    if not loaders or not hasattr(dataset, 'get_data_info'):
+    if not hasattr(dataset, 'get_data_info'):
         return
-    for idx in np.unique(np.linspace(0, len(dataset) - 1, 100).astype(int)) if len(dataset) else ():
-        check_depth(loaders[0], dataset.get_data_info(int(idx)).get('img_path', ''))
+    for idx in spread(len(dataset), 100).tolist():
+        if loader := loader_of(dataset, idx):
+            check_depth(loader, dataset.get_data_info(idx).get('img_path', ''))

@@ -16,10 +16,16 @@ class NumClassCheckHook(MMDetNumClassCheckHook):
 
     mmdet's hook takes an RPN alone for a head of one class, and fails on joined data sets whose meta information
     differs; both are passed over here. :class:`ConfigCheckHook` looks at the same earlier, and says the line to write.
+
+    Args:
+        enabled: Whether it does anything: ``mmsniper train --no-check`` turns it off.
     """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
 
     def _check_head(self, runner: Runner, mode: str) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loader = runner.train_dataloader if mode == 'train' else runner.val_dataloader
-        if not isinstance(model, RPN) and isinstance(loader.dataset.metainfo, dict):
+        if self.enabled and not isinstance(model, RPN) and isinstance(loader.dataset.metainfo, dict):
             super()._check_head(runner, mode)

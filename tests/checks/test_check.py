@@ -67,7 +67,7 @@ def test_what_cannot_be_built_is_said_and_the_rest_looked_at(tiny_cfg):
 def test_negative_chips_that_are_not_mined_yet(tiny_cfg, tmp_path):
     tiny_cfg.train_dataloader.dataset.negatives = dict(ann_file=str(tmp_path / 'none.npz'))
     findings = check(tiny_cfg)
-    assert 'train_sniper.py' in only(findings, 'negative chips', 'warning').write
+    assert 'mmsniper recipe' in only(findings, 'negative chips', 'warning').write
     assert not [finding for finding in findings if finding.level == 'error']
 
 
@@ -106,14 +106,17 @@ def test_the_tool_exits_with_1_and_writes_json(tiny_cfg, tmp_path):
 
 
 def test_train_py_checks_first_any_config_unless_told_not_to(tiny_cfg, tmp_path):
-    """One without our hooks, too."""
-    tiny_cfg.default_hooks = {}
+    """One without our hooks, too; one with them is stopped by none of them."""
     tiny_cfg.model.roi_head.bbox_head.num_classes = 80
     tiny_cfg.train_cfg.update(max_epochs=1, val_begin=9)
+    tiny_cfg.dump(tmp_path / 'hooks.py')
+    tiny_cfg.default_hooks = {}
     tiny_cfg.dump(tmp_path / 'mine.py')
     tool = [sys.executable, str(ROOT / 'tools/train.py'), str(tmp_path / 'mine.py')]
     done = subprocess.run(tool, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert 'num_classes is: roi_head.bbox_head 80' in done.stderr
-    done = subprocess.run([*tool, '--no-check'], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ('mine.py', 'hooks.py'):
+        tool[2] = str(tmp_path / name)
+        done = subprocess.run([*tool, '--no-check'], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]

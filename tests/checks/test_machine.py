@@ -12,6 +12,7 @@ from checked import check, only, said, written
 from mmengine.config import Config
 
 from mmsniper.checks import PlannedRun, disk, workers
+from mmsniper.checks.normalization import has_weights
 
 
 @pytest.mark.parametrize(
@@ -38,8 +39,25 @@ def test_frozen_batch_norm_of_random_weights(tiny_cfg, tmp_path):
     tiny_cfg.model.backbone.update(norm_eval=True)
     finding = only(check(tiny_cfg), 'batch norm', 'warning')
     assert 'frozen (20 layers), but its weights are random' in finding.what
-    tiny_cfg.train_dataloader.batch_size = 8
+    assert 'batch_size=8' in finding.write, 'of the 4 there are it could not take statistics'
     assert not said(check(written(tiny_cfg, finding.write, tmp_path / 'mended')), 'batch norm')
+    tiny_cfg.train_dataloader.batch_size = 8
+    assert 'batch_size' not in only(check(tiny_cfg), 'batch norm', 'warning').write
+
+
+@pytest.mark.parametrize(
+    ('settings', 'trained'),
+    [
+        (dict(), False),
+        (dict(model=dict(backbone=dict(init_cfg=dict(type='Kaiming', layer='Conv2d')))), False),
+        (dict(model=dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='a.pth')))), True),
+        (dict(model=dict(backbone=dict(init_cfg=[dict(type='Pretrained', checkpoint='a.pth')]))), True),
+        (dict(model=dict(init_cfg=dict(type='Pretrained', checkpoint='a.pth'))), True),
+        (dict(load_from='a.pth'), True),
+    ],
+)
+def test_where_trained_weights_come_from(settings, trained):
+    assert has_weights(Config(dict(dict(model=dict(backbone=dict(depth=18))), **settings))) == trained
 
 
 @pytest.mark.parametrize(('n', 'lanes', 'write'), [(3, 8, 9), (6, 8, 6), (16, 8, 16), (4, 8, None), (0, 5, None)])
@@ -126,3 +144,20 @@ def test_some_or_all_images(tiny_cfg, monkeypatch):
     image(tiny_cfg, 2).write_bytes(b'')
     assert not said(check(tiny_cfg), 'images', 'error'), 'the first and the last were decoded'
     assert len(said(check(tiny_cfg, all_images=True), 'images', 'error')) == 2
+
+
+@pytest.mark.parametrize('wrapped', ['RepeatDataset', 'ConcatDataset', 'ClassBalancedDataset'])
+def test_images_of_joined_and_repeated_data_sets(tiny_cfg, wrapped):
+    """They are decoded by the pipeline inside, and not taken for decoded."""
+    inner = tiny_cfg.val_dataloader.dataset
+    tiny_cfg.val_dataloader.dataset = dict(
+        RepeatDataset=dict(type='RepeatDataset', times=2, dataset=inner),
+        ConcatDataset=dict(type='ConcatDataset', datasets=[inner, inner]),
+        ClassBalancedDataset=dict(type='ClassBalancedDataset', oversample_thr=1e-3, dataset=inner),
+    )[wrapped]
+    n = 4 if wrapped == 'ClassBalancedDataset' else 8
+    notes = [finding.what for finding in said(check(tiny_cfg), 'images', 'note')]
+    assert f'val_dataloader: {n} files looked up, {n} of them decoded' in notes
+    image(tiny_cfg, 2).write_bytes(b'')
+    found = [finding.what for finding in said(check(tiny_cfg), 'images', 'error')]
+    assert any(what.startswith('val_dataloader') and f' of {n} images' in what for what in found)

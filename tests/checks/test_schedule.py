@@ -75,8 +75,52 @@ SCHEDULES = {
 @pytest.mark.parametrize('name', SCHEDULES)
 def test_a_schedule_for_another_length(name):
     scheduler, expected = SCHEDULES[name]
-    (finding,) = found(check_schedule, run(param_scheduler=[scheduler]))
+    planned = run(param_scheduler=[dict(type='ConstantLR', end=1), scheduler])
+    (finding,) = found(check_schedule, planned)
     assert expected in finding.what and '1000 iterations (10 epochs)' in finding.what
+    assert mended(planned, finding)
+
+
+def mended(planned, finding):
+    """Whether the line of a finding is all that it takes."""
+    scope = {}
+    exec(finding.write, scope)
+    assert len(scope['param_scheduler']) == len(planned.cfg.param_scheduler)
+    planned.cfg.param_scheduler = scope['param_scheduler']
+    return not found(check_schedule, planned)
+
+
+BY_ITERATION = {
+    'epochs of 100 steps': (dict(type='MultiStepLR', milestones=[8, 9]), [800, 900]),
+    'iterations, but said to be epochs': (dict(type='MultiStepLR', milestones=[700, 900]), [700, 900]),
+    'too late': (dict(type='MultiStepLR', by_epoch=False, milestones=[700, 2000]), [670, 920]),
+}
+
+
+@pytest.mark.parametrize('name', BY_ITERATION)
+def test_a_loop_of_iterations(name):
+    scheduler, milestones = BY_ITERATION[name]
+    planned = run(param_scheduler=[scheduler])
+    planned.cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=100)
+    (finding,) = found(check_schedule, planned)
+    assert ('counts epochs' in finding.what) == scheduler.get('by_epoch', True)
+    assert mended(planned, finding)
+    assert planned.cfg.param_scheduler[0]['milestones'] == milestones
+    assert planned.cfg.param_scheduler[0]['by_epoch'] is False
+
+
+def test_epochs_that_are_converted_are_right_in_a_loop_of_iterations():
+    cosine = dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=10, convert_to_iter_based=True)
+    planned = run(param_scheduler=[cosine])
+    planned.cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=100)
+    assert not found(check_schedule, planned)
+
+
+def test_steps_that_are_added_up_update_less_often():
+    planned = run(optim_wrapper=dict(accumulative_counts=4), param_scheduler=[])
+    (finding,) = found(check_schedule, planned)
+    assert finding.what.endswith('1000 iterations, 100 per epoch, and updates the weights 250 times')
+    assert finding.write.startswith('train_cfg = dict(max_epochs=80)')
 
 
 FITTING = [
