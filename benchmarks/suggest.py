@@ -38,7 +38,7 @@ LARGE = dict(scales=[1.0, (512, 512)], valid_ranges=[(None, 250), (200, None)])
 ROWS = dict(hituav=TINY, shrunk=TINY, enlarged=LARGE)
 STEP_PIXELS = 8 * 256**2
 # At COCO's scales a test of one enlarged image takes 120 million network pixels.
-N_TRAIN, N_VAL = 200, dict(hituav=50, shrunk=100, enlarged=12)
+N_TRAIN, N_VAL = 200, dict(hituav=50, shrunk=100, enlarged=8)
 
 
 def main() -> None:

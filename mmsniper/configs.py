@@ -55,3 +55,17 @@ def find_config(name: str) -> str:
         return config_path(name)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{name}: no such file, and {error}') from None
+
+
+def config_beside(name: str, file: str) -> str:
+    """Path of a config that another one names: a file beside it, or one of ours.
+
+    Args:
+        name: What it names.
+        file: Path of the other.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+    """
+    beside = Path(file).parent / name
+    return str(beside) if beside.exists() else find_config(name)

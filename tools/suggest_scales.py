@@ -73,7 +73,7 @@ def main() -> None:
         args.json.write_text(json.dumps(as_dict(data, base, found), indent=2) + '\n')
     print(f'\nWrote {args.out} and {picture}' + (f' and {args.json}' if args.json else ''))
     trained = f'work_dirs/{args.out.stem}/epoch_{found.schedule.epochs}.pth'
-    train = 'recipe' if base.negatives else 'train'
+    train = 'train' if base.rpn is None else 'recipe'
     print(f'Check it, look at its chips, train and test:\n  mmsniper check {args.out}\n  mmsniper browse {args.out}')
     print(f'  mmsniper {train} {args.out}\n  mmsniper test {args.out} {trained} --tta')
 

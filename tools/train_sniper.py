@@ -3,7 +3,8 @@
     python tools/train_sniper.py CONFIG [--work-dir D] [--launcher pytorch --gpus 8] [--amp] [--cfg-options ...]
 
 CONFIG is a detector's with `rpn_config` (a file beside it) and `negatives`; the RPN learns from the same data and
-chips. What a stage has finished is not done again; one that was stopped goes on, unless its settings have changed.
+chips, with what `rpn_options` says in place of its own settings. What a stage has finished is not done again; one that
+was stopped goes on, unless its settings have changed.
 Any other way to start processes: --prefix 'srun -p gpu -n 8' --launcher slurm.
 """
 
@@ -21,9 +22,10 @@ from chip_config import chip_dataset_cfg
 from mmengine.config import Config, ConfigDict, DictAction
 
 from mmsniper.checks import ERROR, NOTE, check_config
+from mmsniper.checks.switch import switch_off
 from mmsniper.chips.files import replacing
 from mmsniper.chips.planner import check_min_proposals
-from mmsniper.configs import find_config
+from mmsniper.configs import config_beside, find_config
 from mmsniper.hooks.checkpoints import last_checkpoint
 from mmsniper.registry import type_name
 
@@ -55,7 +57,9 @@ def main() -> None:
     rpn, mine, detector = stage_configs(cfg, negatives)
     recipe = Recipe(work_dir, args)
     extra = ['--amp'] * args.amp + ['--auto-scale-lr'] * args.auto_scale_lr + ['--no-check'] * args.no_check
-    if not args.no_check and not recipe.stages.get('rpn', {}).get('done'):
+    if args.no_check:
+        switch_off()  # in tests, too
+    elif not recipe.stages.get('rpn', {}).get('done'):
         check_detector(detector, work_dir, args)
 
     rpn_dir = work_dir / 'rpn'
@@ -80,8 +84,8 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     detector = copy.deepcopy(cfg)
     chip_dataset_cfg(detector).negatives.ann_file = str(negatives)
 
-    beside = Path(cfg.filename).parent / cfg.rpn_config
-    rpn = Config.fromfile(beside if beside.exists() else find_config(cfg.rpn_config))
+    rpn = Config.fromfile(config_beside(cfg.rpn_config, cfg.filename))
+    rpn.merge_from_dict(cfg.get('rpn_options') or {})
     rpn.train_dataloader = copy.deepcopy(cfg.train_dataloader)
     chip_dataset_cfg(rpn).pop('negatives')
     rpn.update(val_cfg=None, val_dataloader=None, val_evaluator=None)  # nothing to validate: it is weak on purpose

@@ -72,12 +72,13 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
         losses, saved = losses_of(run.model, batch, backward=on_gpu)
     except torch.cuda.OutOfMemoryError:
         total = torch.cuda.get_device_properties(device).total_memory
+        why, lines = _fewer(run, n_samples // 2)
         yield Finding(
             ERROR,
             'memory',
             f'{n_samples} samples do not fit {total / 1e9:.0f} GB of {device}',
-            'Training would stop with this. Fewer, added up over more steps, learn nearly the same:',
-            _fewer(run, n_samples // 2),
+            f'Training would stop with this. {why}',
+            lines,
         )
         return
     except Exception as error:  # of any model
@@ -122,17 +123,26 @@ def _memory(run: PlannedRun, saved: int, n_samples: int, device: str | None) -> 
     what = f'a step of {run.batch_size} samples takes some {needed / 1e9:.1f} GB ({how})'
     if total and needed > 0.95 * total and (device or get_device() == 'cpu'):
         what += f', of {total / 1e9:.1f} GB'
-        why = 'The run may end for lack of it. Fewer samples, added up over more steps, learn nearly the same:'
-        yield Finding(WARNING, 'memory', what, why, _fewer(run, int(run.batch_size * 0.8 * total / needed)))
+        why, lines = _fewer(run, int(run.batch_size * 0.8 * total / needed))
+        yield Finding(WARNING, 'memory', what, f'The run may end for lack of it. {why}', lines)
     else:
         yield Finding(NOTE, 'memory', what, 'On a GPU, or on this machine without one.')
 
 
-def _fewer(run: PlannedRun, fit: int) -> str:
-    """Lines for a smaller batch, and as many samples per update as before, or nearly."""
+def _fewer(run: PlannedRun, fit: int) -> tuple[str, str]:
+    """Why, and lines for a smaller batch with as many samples per update as before, or nearly."""
+    if run.batch_size == 1:
+        why = 'One sample is the least. Half precision takes about half of the memory, smaller chips take less, too:'
+        return why, "optim_wrapper = dict(type='AmpOptimWrapper')"
     fit = max(1, fit)
-    steps = max(1, round(run.batch_size * run.accumulated / fit))
-    return f'train_dataloader = dict(batch_size={fit})\noptim_wrapper = dict(accumulative_counts={steps})'
+    more = max(1, round(run.batch_size / fit))
+    why = 'Fewer samples, added up over more steps, learn nearly the same:'
+    lines = (
+        f'train_dataloader = dict(batch_size={fit})\noptim_wrapper = dict(accumulative_counts={more * run.accumulated})'
+    )
+    if not run.by_epoch:
+        lines += f'\ntrain_cfg = dict(max_iters={run.length * more})  # and the schedule in proportion'
+    return why, lines
 
 
 def _dicts(node: object) -> Iterator[dict]:

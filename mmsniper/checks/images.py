@@ -79,8 +79,11 @@ def _check_data_set(name: str, dataset: Dataset, all_images: bool) -> Iterator[F
             'The run would stop at the first of them, or learn boxes beside their objects.',
         )
     elif not missing:
-        why = 'All are right.' if decoded else 'The pipeline has no step that loads images, as far as can be seen.'
-        yield Finding(NOTE, 'images', f'{name}: {len(paths)} files looked up, {decoded} of them decoded', why)
+        what = f'{name}: {len(local)} files looked up, {decoded} of them decoded'
+        if len(local) < len(paths):
+            what += f'; {len(paths) - len(local)} are not on this machine'
+        unseen = 'The pipeline has no step that loads images, as far as can be seen.' if local else 'Nothing is known.'
+        yield Finding(NOTE, 'images', what, 'All are right.' if decoded else unseen)
     return list(paths.values())
 
 

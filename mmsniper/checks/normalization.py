@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm, _BatchNorm
 
+from ..config_lines import one_line
 from .findings import WARNING, Finding
 from .planned_run import PlannedRun
 
@@ -26,7 +27,7 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
     frozen = [layer for layer in backbone.modules() if isinstance(layer, _BatchNorm) and not layer.training]
     run.model.train(mode)
 
-    synced = bool(trained) and all(isinstance(layer, SyncBatchNorm) for layer in trained)
+    synced = all(isinstance(layer, SyncBatchNorm) for layer in trained or frozen)
     samples = run.batch_size * (run.world_size if synced else 1)
     pretrained = has_weights(run.cfg)
     if trained and samples < FEW_SAMPLES and pretrained:
@@ -48,11 +49,12 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
             f'train_dataloader = dict(batch_size={FEW_SAMPLES})',
         )
     if frozen and not pretrained:
-        kind = ((run.cfg.model.get('backbone') or {}).get('norm_cfg') or {}).get('type', 'BN')
-        lines = [
-            f'model = dict(backbone=dict(norm_cfg=dict(type={kind!r}, requires_grad=True), norm_eval=False, '
-            'frozen_stages=-1))'
-        ]
+        settings = run.cfg.model.get('backbone') or {}
+        kind = (settings.get('norm_cfg') or {}).get('type', 'BN')
+        changes = dict(norm_cfg=dict(type=kind, requires_grad=True), norm_eval=False)
+        if settings.get('frozen_stages', -1) >= 0:  # not every backbone has that
+            changes['frozen_stages'] = 0 if settings.type == 'EfficientNet' else -1
+        lines = [f'model = {one_line(dict(backbone=changes))}']
         if samples < FEW_SAMPLES:
             lines.append(f'train_dataloader = dict(batch_size={FEW_SAMPLES})  # it takes its statistics of them')
         yield Finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..config_lines import text
 from .findings import NOTE, WARNING, Finding
@@ -14,6 +14,11 @@ from .planned_run import PlannedRun
 FEW_STEPS = 500
 # A warm-up takes this share of a run at most.
 WARM_UP_SHARE = 1 / 3
+# Settings of a scheduler that are lengths, and the kinds whose effect these alone decide.
+LENGTHS = ('begin', 'end', 'T_max', 'milestones')
+MENDED = ('LinearLR', 'ConstantLR', 'MultiStepLR', 'CosineAnnealingLR', 'PolyLR')
+FOREVER = 10**8  # mmengine's default end is 10**9
+HIGH = 'the learning rate stays high, and the last, precise part of learning is missing.'
 
 
 def check_schedule(run: PlannedRun) -> Iterator[Finding]:
@@ -34,72 +39,117 @@ def check_schedule(run: PlannedRun) -> Iterator[Finding]:
             _longer(run, updates),
         )
     schedulers = run.cfg.get('param_scheduler') or []
-    schedulers = list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
-    for n, scheduler in enumerate(schedulers):
-        for what, why, changes in _faults(run, scheduler, steps):
-            mended = [*schedulers[:n], dict(scheduler, **changes), *schedulers[n + 1 :]]
-            yield Finding(WARNING, 'schedule', what, why, f'param_scheduler = {text(mended)}')
+    if isinstance(schedulers, (list, tuple)):  # one per optimizer is left to who writes that
+        yield from _check_schedulers(run, list(schedulers), steps)
     yield from _check_validation(run)
 
 
-def _faults(run: PlannedRun, scheduler: dict, steps: int) -> Iterator[tuple[str, str, dict]]:
-    """Of one scheduler: what, why, and what of it to change."""
-    kind, converted = scheduler.get('type'), scheduler.get('convert_to_iter_based', False)
-    by_epoch = scheduler.get('by_epoch', True)
-    unit = (run.steps_per_epoch or 1) if by_epoch else 1
-    if by_epoch and not converted and not run.by_epoch:
-        yield (
-            f'{kind} counts epochs (by_epoch=True, the default), but the loop counts iterations',
-            'To a loop of iterations the whole run is one epoch: the learning rate never changes.',
-            dict(_in_iterations(scheduler, unit, steps), by_epoch=False),
+def _check_schedulers(run: PlannedRun, schedulers: list[dict], steps: int) -> Iterator[Finding]:
+    """What is wrong with each; the last finding has the lines that mend all of it, if they can be told."""
+    looks = [_Look(run, scheduler, steps) for scheduler in schedulers]
+    faults = [fault for look in looks for fault in look.faults]
+    mended = [look.mended() for look in looks]
+    line = '' if None in mended else f'param_scheduler = {text(mended)}'
+    for n, (what, why) in enumerate(faults, 1):
+        yield Finding(WARNING, 'schedule', what, why, line if n == len(faults) else '')
+
+
+class _Look:
+    """One scheduler against the run, its lengths in iterations.
+
+    Args:
+        run: The run.
+        scheduler: mmengine's settings.
+        steps: Iterations of the run.
+    """
+
+    def __init__(self, run: PlannedRun, scheduler: dict, steps: int) -> None:
+        self.run, self.scheduler, self.steps = run, scheduler, steps
+        self.kind, self.faults = scheduler.get('type'), []
+        self.changes: dict = {}
+        self.of_run = f'the run has {steps} iterations' + (f' ({run.length} epochs)' if run.by_epoch else '')
+        self.by_epoch = scheduler.get('by_epoch', True)
+        converted = self.by_epoch and scheduler.get('convert_to_iter_based', False)
+        self.lengths = {key: scheduler[key] for key in LENGTHS if key in scheduler}
+        if self.kind == 'ReduceOnPlateauLR':  # follows the validations, in any loop
+            return
+        unit = run.steps_per_epoch if self.by_epoch else 1
+        if self.by_epoch and not run.by_epoch and (not converted or 'end' not in scheduler):
+            self._counts_epochs_in_a_loop_of_iterations(converted)
+            longest = max([0, *(v for one in self.lengths.values() for v in _listed(one) if v < FOREVER)])
+            if unit and not converted and longest * unit > 1.05 * steps:
+                unit = 1  # they were meant as iterations
+        self.known = unit is not None and self.kind in MENDED
+        self.lengths = {key: _times(value, unit or 1) for key, value in self.lengths.items()}
+        self._look_at_lengths()
+
+    def _counts_epochs_in_a_loop_of_iterations(self, converted: bool) -> None:
+        what = f'{self.kind} counts epochs (by_epoch=True, the default), but the loop counts iterations'
+        if converted:
+            what = f'{self.kind} has no end: in a loop of iterations, mmengine ends it after the first epoch'
+        self._fault(
+            what, 'To a loop of iterations the whole run is one epoch: the learning rate does not change as meant.'
         )
-        return
-    begin = scheduler.get('begin', 0) * unit
-    end = begin + scheduler['T_max'] * unit if 'T_max' in scheduler else scheduler.get('end', math.inf) * unit
-    of_run = f'the run has {steps} iterations' + (f' ({run.length} epochs)' if run.by_epoch else '')
 
-    def within(share: float) -> float:
-        """A share of the run in the scheduler's unit; epochs are whole, but where they are converted."""
-        value = share * steps / unit
-        return round(value, 2) if converted else max(round(value), 1)
-
-    if begin == 0 and kind == 'LinearLR' and is_warm_up(scheduler):
-        if end > steps * WARM_UP_SHARE:
-            yield (
-                f'warm-up takes {end:g} iterations, {of_run}',
-                'The learning rate never gets where it should be.' if end > steps else 'Little is left to learn in.',
-                dict(end=max(1, round(steps / 10)), by_epoch=False, convert_to_iter_based=False),
+    def _look_at_lengths(self) -> None:
+        """Warm-up, begin, end and milestones lie within the run."""
+        steps, begin, end = self.steps, self.lengths.get('begin', 0), self.lengths.get('end', FOREVER)
+        if 'T_max' in self.lengths:
+            end = begin + self.lengths['T_max']
+        if begin == 0 and self.kind == 'LinearLR' and is_warm_up(self.scheduler):
+            if end > steps * WARM_UP_SHARE:
+                why = (
+                    'The learning rate never gets where it should be.' if end > steps else 'Little is left to learn in.'
+                )
+                self._fault(f'warm-up takes {end:g} iterations, {self.of_run}', why, end=max(1, round(steps / 10)))
+            return
+        if begin >= steps:
+            said = f'{self.scheduler["begin"]:g}{" epochs" if self.by_epoch else ""}'
+            begin = int(0.76 * steps)
+            self._fault(f'{self.kind} begins at {said}, {self.of_run}', f'So it has no effect: {HIGH}', begin=begin)
+            if 'end' in self.lengths:
+                self.changes['end'] = steps
+        late = [step for step in self.lengths.get('milestones', ()) if step >= steps]
+        if late:
+            said = list(self.scheduler['milestones'])[-len(late) :]
+            self._fault(
+                f'{self.kind} lowers the learning rate at {said}, but {self.of_run}', f'So it does not: {HIGH}',
+                milestones=[int(0.67 * steps), int(0.92 * steps)],
+            )  # fmt: skip
+        if self.kind in ('CosineAnnealingLR', 'PolyLR') and steps * 1.05 < end < FOREVER:
+            self._fault(
+                f'{self.kind} goes down over {end:g} iterations, {self.of_run}',
+                'So it stops half-way, and the last, precise part of learning is missing.',
+                end=steps,
             )
-    elif begin >= steps:
-        yield (
-            f'{kind} begins at {scheduler["begin"]:g}{" epochs" if by_epoch else ""}, {of_run}',
-            'So it has no effect: the learning rate stays high, and the last, precise part of learning is missing.',
-            dict(begin=within(0.76)),
-        )
-    late = [step for step in scheduler.get('milestones', []) if step * unit >= steps]
-    if late:
-        yield (
-            f'{kind} lowers the learning rate at {late}, but {of_run}',
-            'So it stays high, and the last, precise part of learning is missing.',
-            dict(milestones=[within(0.67), within(0.92)]),
-        )
-    if kind in ('CosineAnnealingLR', 'PolyLR') and steps * 1.05 < end < math.inf:
-        yield (
-            f'{kind} goes down over {end:g} iterations, {of_run}',
-            'So it stops half-way, and the last, precise part of learning is missing.',
-            dict(T_max=within(1 - begin / steps)) if 'T_max' in scheduler else dict(end=within(1)),
-        )
+        if self.changes and 'T_max' in self.lengths:
+            self.changes['T_max'] = steps - begin
+
+    def _fault(self, what: str, why: str, **changes: object) -> None:
+        self.faults.append((what, why))
+        self.changes.update(changes)
+
+    def mended(self) -> dict | None:
+        """The scheduler without its faults, by iterations; as it is if it has none, None if that cannot be told."""
+        if not self.faults:
+            return dict(self.scheduler)
+        if not self.known:
+            return None
+        others = {key: value for key, value in self.scheduler.items() if key != 'convert_to_iter_based'}
+        lengths = {
+            key: _times(value, 1) for key, value in self.lengths.items() if key == 'milestones' or value < FOREVER
+        }
+        return {**{k: v for k, v in others.items() if k not in LENGTHS}, 'by_epoch': False, **lengths, **self.changes}
 
 
-def _in_iterations(scheduler: dict, unit: int, steps: int) -> dict:
-    """A scheduler's lengths in iterations: as they are, or converted where they are epochs of this run."""
-    lengths = {key: scheduler[key] for key in ('begin', 'end', 'T_max', 'milestones') if key in scheduler}
-    longest = max([0, *(value for one in lengths.values() for value in (one if isinstance(one, list) else [one]))])
-    times = unit if longest * unit <= 1.05 * steps else 1
-    return {
-        key: [round(step * times) for step in value] if isinstance(value, list) else round(value * times)
-        for key, value in lengths.items()
-    }
+def _times(value: float | Sequence[float], times: float) -> int | list[int]:
+    """A length, or several, in iterations."""
+    found = [round(one * times) for one in _listed(value)]
+    return found if isinstance(value, (list, tuple)) else found[0]
+
+
+def _listed(value: float | Sequence[float]) -> list[float]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _check_validation(run: PlannedRun) -> Iterator[Finding]:

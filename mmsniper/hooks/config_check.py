@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from ..checks import ERROR, NOTE, PlannedRun, check_run
+from ..checks.switch import is_off
 from ..registry import HOOKS
 
 
@@ -23,7 +24,7 @@ class ConfigCheckHook(Hook):
     Warnings and notes go to the log. If one rank finds an error, all stop, and the first one names it.
 
     Args:
-        enabled: Whether it does anything: ``mmsniper train --no-check`` turns it off.
+        enabled: Whether it does anything; ``mmsniper train --no-check`` turns it off for one run.
 
     Raises:
         ValueError: If a finding is an error; has all of them.
@@ -36,7 +37,7 @@ class ConfigCheckHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check a training; a validation or test alone has no training loop."""
-        if not self.enabled or not isinstance(runner._train_loop, BaseLoop):
+        if is_off() or not self.enabled or not isinstance(runner._train_loop, BaseLoop):
             return
         findings = check_run(PlannedRun.of_runner(runner))
         for finding in findings:

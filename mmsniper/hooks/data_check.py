@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from ..checks.classes import Names, class_names, compare
 from ..checks.images import loader_of
+from ..checks.switch import is_off
 from ..datasets import chip_sampler
 from ..image_files import check_depth, spread
 from ..registry import HOOKS
@@ -22,21 +23,19 @@ class DataCheckHook(Hook):
     images of validation and test up to 100 are looked at, and refused if they are of 16 bits, as
     :class:`~mmsniper.datasets.ChipDataset` refuses all of them in training.
 
-    Args:
-        enabled: Whether it compares: ``mmsniper train --no-check`` turns it off. Skipped images are said all the same.
+    ``mmsniper train --no-check`` turns that off; skipped images are said all the same.
 
     Raises:
         ValueError: If two have the same classes in another order, or another number of them; other names are warned of.
         DeepImageError: If images are of 16 bits.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled = enabled
+    def __init__(self) -> None:
         self.trained: Names | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Compare training and validation; look at the depth of some images."""
-        if not self.enabled or runner.val_loop is None:
+        if is_off() or runner.val_loop is None:
             return
         check_depths(runner.val_dataloader.dataset)
         trained = class_names(getattr(runner.train_dataloader.dataset, 'metainfo', None))
@@ -49,7 +48,7 @@ class DataCheckHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Compare the checkpoint and the test; look at the depth of some images."""
-        if not self.enabled:
+        if is_off():
             return
         check_depths(runner.test_dataloader.dataset)
         tested = class_names(getattr(runner.test_dataloader.dataset, 'metainfo', None))

@@ -7,6 +7,7 @@ from mmdet.models.detectors import RPN
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from ..checks.switch import is_off
 from ..registry import HOOKS
 
 
@@ -17,15 +18,11 @@ class NumClassCheckHook(MMDetNumClassCheckHook):
     mmdet's hook takes an RPN alone for a head of one class, and fails on joined data sets whose meta information
     differs; both are passed over here. :class:`ConfigCheckHook` looks at the same earlier, and says the line to write.
 
-    Args:
-        enabled: Whether it does anything: ``mmsniper train --no-check`` turns it off.
+    ``mmsniper train --no-check`` turns it off.
     """
-
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled = enabled
 
     def _check_head(self, runner: Runner, mode: str) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loader = runner.train_dataloader if mode == 'train' else runner.val_dataloader
-        if self.enabled and not isinstance(model, RPN) and isinstance(loader.dataset.metainfo, dict):
+        if not is_off() and not isinstance(model, RPN) and isinstance(loader.dataset.metainfo, dict):
             super()._check_head(runner, mode)

@@ -46,7 +46,7 @@ def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
             'add no detail. Expect a low AP for the smallest, or take images from closer.'
         )
     area = shown_share(found)
-    if area < LITTLE_SHOWN and not base.negatives:
+    if area < LITTLE_SHOWN and base.rpn is None:
         said.append(
             f'Chips show {area:.0%} of the pixels of the images; the rest is background that is never trained on. '
             'Add negative chips: suggest again with such a --base, as sniper_faster-rcnn_r50_fpn_neg_coco.'

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..chips.pixels import SINGLE_SCALE
 from ..chips.scales import Scale
-from ..configs import find_config
+from ..configs import config_beside, find_config
 from ..registry import chip_dataset_of
 
 
@@ -34,7 +34,7 @@ class Base:
         single_scale: What its test pipeline resizes to.
         divisor: Canvases are padded to a multiple of it.
         with_masks: It learns masks, so every object needs one.
-        negatives: It learns from negative chips, which an RPN has to be trained for.
+        rpn: Config of the RPN that mines its negative chips; None if it has none.
     """
 
     path: str
@@ -49,7 +49,7 @@ class Base:
     single_scale: Scale
     divisor: int
     with_masks: bool
-    negatives: bool
+    rpn: Config | None = field(repr=False)
 
 
 def read_base(path: str) -> Base:
@@ -85,7 +85,7 @@ def read_base(path: str) -> Base:
         single_scale=resize_of(cfg.val_dataloader.dataset.pipeline),
         divisor=cfg.model.data_preprocessor.get('pad_size_divisor', 1),
         with_masks=any(step.get('with_mask') for step in chips.pipeline),
-        negatives=bool(chips.get('negatives')),
+        rpn=Config.fromfile(config_beside(cfg.rpn_config, path)) if chips.get('negatives') else None,
     )
 
 

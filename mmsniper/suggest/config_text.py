@@ -14,6 +14,7 @@ from ..configs import home
 from .base import Base
 from .data_files import DataFiles, relative
 from .fingerprint import Fingerprint
+from .schedule import rpn_options
 from .suggestion import Suggestion
 
 SCALES_SAY = '# Scales: zooms or (long edge, short edge). Ranges: on sqrt(width * height) of a box, image pixels.'
@@ -104,6 +105,11 @@ def config_text(data: Fingerprint, base: Base, found: Suggestion, files: DataFil
             ),
         ),
     ]
+    if base.rpn is not None:
+        parts += [
+            ('# Of the RPN that mines the negative chips (mmsniper recipe): its part of the epochs, this batch.', None),
+            ('rpn_options', rpn_options(base, schedule, planner.chip_size)),
+        ]
     lines = [*(f'# {line}'.rstrip() for line in head.splitlines()), f'_base_ = {base_string(base.path)!r}', '']
     for name, value in parts:
         lines.append(name if value is None else f'{name} = {text(value)}')

@@ -11,7 +11,7 @@ from .advice import advice, in_words
 from .base import Base
 from .fingerprint import Fingerprint, summary
 from .score import PIXELS, Score
-from .suggestion import Suggestion
+from .suggestion import ALIKE, Suggestion
 
 WIDTH = 96
 SHOWN_CLASSES = 8
@@ -199,8 +199,8 @@ def why_lines(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
     lines += wrapped(
         f'{found.n_tried} plans were made of the annotations'
         + (f' of {len(found.sample)} images drawn from {len(data)}' if len(found.sample) < len(data) else '')
-        + '. The best of each number of scales (score = comfort + 0.05 * seen twice - unseen - '
-        f'{PIXELS:g} * log2(pixels) - 0.01 * log2(test pixels)):'
+        + f'. The best of each number of scales; suggested is the cheapest within {ALIKE:g} of the best '
+        f'(score = comfort + 0.05 * seen twice - unseen - {PIXELS:g} * log2(pixels) - 0.01 * log2(test pixels)):'
     )
     lines += ['', '    scales                           comfort  twice  pixels   test  score']
     for n, (planner, of) in sorted(found.by_scales.items()):

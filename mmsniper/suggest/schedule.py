@@ -6,6 +6,8 @@ import copy
 import math
 from dataclasses import dataclass
 
+from mmengine.config import Config
+
 from .base import Base
 
 # A detector wants to have been shown so many chips, however few there are: some 2500 steps of 16.
@@ -69,12 +71,41 @@ def make_schedule(base: Base, chips: float, chip_size: int, fits: int, epochs: i
         epochs = min(math.ceil(epochs / interval), MOST_EPOCHS // interval) * interval
     else:
         interval = next(n for n in range(max(epochs // VALIDATIONS, 1), 0, -1) if epochs % n == 0)
-    adaptive = base.cfg.optim_wrapper.optimizer.type != 'SGD'
-    share = batch * larger / base.lr_batch
-    # Adam's steps have the length of the rate whatever the gradient's noise, which falls by the root of the batch.
-    lr = float(f'{base.lr * (share**0.5 if adaptive else share):.2g}')
+    lr = fitted_rate(base.cfg, batch * larger)
     schedulers = stretched(base.cfg.param_scheduler, base.epochs, epochs, steps)
     return Schedule(batch, epochs, steps, interval, lr, schedulers)
+
+
+def rpn_options(base: Base, schedule: Schedule, chip_size: int) -> dict:
+    """What the config of the base's RPN takes for this schedule: its part of the epochs, and the rate for the batch.
+
+    Args:
+        base: With an RPN.
+        schedule: The detector's.
+        chip_size: Side of the chips, network pixels.
+    """
+    old = base.rpn.train_cfg.max_epochs
+    new = math.ceil(old * schedule.epochs / base.epochs)
+    rate = fitted_rate(base.rpn, schedule.batch_size * (chip_size / base.chip_size) ** 2)
+    return dict(
+        train_cfg=dict(max_epochs=new),
+        param_scheduler=stretched(base.rpn.param_scheduler, old, new, schedule.steps_per_epoch),
+        optim_wrapper=dict(optimizer=dict(lr=rate)),
+        auto_scale_lr=dict(base_batch_size=schedule.batch_size),
+    )
+
+
+def fitted_rate(cfg: Config, batch: float) -> float:
+    """A config's learning rate for another batch, to two digits.
+
+    Args:
+        cfg: The config.
+        batch: As many chips of its size.
+    """
+    optimizer, meant = cfg.optim_wrapper.optimizer, cfg.get('auto_scale_lr', {}).get('base_batch_size')
+    share = batch / (meant or cfg.train_dataloader.batch_size)
+    # Adam's steps have the length of the rate whatever the gradient's noise, which falls by the root of the batch.
+    return float(f'{optimizer.lr * (share if optimizer.type == "SGD" else share**0.5):.2g}')
 
 
 def stretched(schedulers: list[dict], old: int, new: int, steps: int) -> list[dict]:

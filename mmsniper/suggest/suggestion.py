@@ -20,8 +20,8 @@ from .score import Score, score_plan, score_single
 
 # All candidates are planned on the first number of images, drawn at random, the best of them on the second.
 FEW_IMAGES, MANY_IMAGES = 80, 2000
-# However many images that takes: on few objects, or none, all plans look alike.
-LEAST_OBJECTS = 300
+# On few objects, or none, all plans look alike: there are so many, or as many as so many images have.
+LEAST_OBJECTS, MOST_IMAGES = 300, 20_000
 BEST, BEST_OF_EACH = 12, 3
 # A plan within the budget is taken if it shows at least so much of what the best one shows.
 ENOUGH = 0.75
@@ -47,7 +47,7 @@ class Suggestion:
         single_scale: That scale.
         usual: Score of whole images at the base's own single scale.
         single_pixels: Network pixels of that scale, per image.
-        by_scales: Best score for each number of scales.
+        by_scales: The best for each number of scales; for that of the planner, the planner.
         over_budget: The budget holds for no plan that shows enough.
         n_tried: How many plans were tried.
         memory: Of a training step.
@@ -168,14 +168,15 @@ def sample(table: BoxTable, most: int) -> NDArray[np.int64]:
 
     Args:
         table: All images.
-        most: As many, or more where these have fewer than ``LEAST_OBJECTS``.
+        most: As many, or more where these have fewer than ``LEAST_OBJECTS``; ``MOST_IMAGES`` then, but for one that
+            has objects.
     """
     if len(table) <= most:
         return np.arange(len(table))
     order = np.random.default_rng(0).permutation(len(table))
     objects = np.cumsum(np.diff(table.start)[order])
-    enough = int(np.searchsorted(objects, min(LEAST_OBJECTS, objects[-1]))) + 1
-    return np.sort(order[: max(most, enough)])
+    first, enough = np.searchsorted(objects, [1, min(LEAST_OBJECTS, objects[-1])]) + 1
+    return np.sort(order[: max(most, min(enough, MOST_IMAGES), first)])
 
 
 def take(

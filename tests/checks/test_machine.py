@@ -11,7 +11,7 @@ import pytest
 from checked import check, only, said, written
 from mmengine.config import Config
 
-from mmsniper.checks import PlannedRun, disk, workers
+from mmsniper.checks import PlannedRun, disk, first_batch, workers
 from mmsniper.checks.normalization import has_weights
 
 
@@ -161,3 +161,15 @@ def test_images_of_joined_and_repeated_data_sets(tiny_cfg, wrapped):
     image(tiny_cfg, 2).write_bytes(b'')
     found = [finding.what for finding in said(check(tiny_cfg), 'images', 'error')]
     assert any(what.startswith('val_dataloader') and f' of {n} images' in what for what in found)
+
+
+def test_lack_of_memory_is_mended_by_smaller_batches_that_add_up(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(first_batch, 'total_memory', lambda: 10**6)
+    accumulated = 'train_dataloader = dict(batch_size=1)\noptim_wrapper = dict(accumulative_counts=4)'
+    assert only(check(tiny_cfg, batch=True), 'memory', 'warning').write == accumulated
+    tiny_cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=900, val_interval=900)
+    finding = only(check(tiny_cfg, batch=True), 'memory', 'warning')
+    assert 'train_cfg = dict(max_iters=3600)' in finding.write, 'or it sees a quarter of the samples'
+    tiny_cfg.train_dataloader.batch_size = 1
+    finding = only(check(tiny_cfg, batch=True), 'memory', 'warning')
+    assert 'One sample is the least' in finding.why and 'AmpOptimWrapper' in finding.write

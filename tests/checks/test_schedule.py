@@ -1,8 +1,10 @@
 """Learning rate, warm-up, steps and validation against the batch and the number of iterations."""
 
 import pytest
+import torch
 from checked import check, only, said, written
 from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS
 
 from mmsniper.checks import PlannedRun
 from mmsniper.checks.learning_rate import check_learning_rate
@@ -78,41 +80,104 @@ def test_a_schedule_for_another_length(name):
     planned = run(param_scheduler=[dict(type='ConstantLR', end=1), scheduler])
     (finding,) = found(check_schedule, planned)
     assert expected in finding.what and '1000 iterations (10 epochs)' in finding.what
-    assert mended(planned, finding)
+    mend(planned, finding)
 
 
-def mended(planned, finding):
-    """Whether the line of a finding is all that it takes."""
+def mend(planned, finding):
+    """Write the line of a finding, after which nothing is found; the rates of all iterations, by mmengine itself."""
     scope = {}
     exec(finding.write, scope)
     assert len(scope['param_scheduler']) == len(planned.cfg.param_scheduler)
     planned.cfg.param_scheduler = scope['param_scheduler']
-    return not found(check_schedule, planned)
+    assert not [one for one in found(check_schedule, planned) if 'max_epochs' not in one.write]  # but for its length
+    return rates(planned)
+
+
+def rates(planned):
+    """The learning rate at each iteration, as mmengine sets it."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    built = []
+    for scheduler in planned.cfg.param_scheduler:
+        settings = dict(scheduler, optimizer=optimizer)
+        if settings.get('convert_to_iter_based'):
+            settings['epoch_length'] = planned.steps_per_epoch
+        built.append(PARAM_SCHEDULERS.build(settings))
+    seen = []
+    for step in range(1, planned.steps + 1):
+        seen.append(optimizer.param_groups[0]['lr'])
+        for scheduler in built:
+            ends_epoch = planned.by_epoch and step % planned.steps_per_epoch == 0
+            if not scheduler.by_epoch or ends_epoch:
+                scheduler.step()
+    return seen
+
+
+@pytest.mark.parametrize('epochs', range(1, 13))
+@pytest.mark.parametrize('converted', [False, True])
+def test_milestones_of_short_runs_are_reached(epochs, converted):
+    steps = dict(type='MultiStepLR', by_epoch=True, milestones=[12, 15], convert_to_iter_based=converted)
+    planned = run(param_scheduler=[steps], train_cfg=dict(max_epochs=epochs, val_interval=1))
+    finding = next(one for one in found(check_schedule, planned) if 'lowers the learning rate' in one.what)
+    seen = mend(planned, finding)
+    assert seen[0] == 1 and seen[-1] == pytest.approx(0.01)
+    assert seen.count(1.0) == pytest.approx(0.67 * planned.steps, abs=2)
+
+
+def test_one_line_mends_all_that_is_wrong():
+    """RTMDet's schedule of 300 epochs, in a run of 100."""
+    warm_up = dict(type='LinearLR', start_factor=1e-5, by_epoch=False, begin=0, end=9000)
+    cosine = dict(
+        type='CosineAnnealingLR', eta_min=0.05, begin=150, end=300, T_max=150, by_epoch=True, convert_to_iter_based=True
+    )
+    planned = run(param_scheduler=[warm_up, cosine], train_cfg=dict(max_epochs=100))
+    *first, last = found(check_schedule, planned)
+    assert len(first) == 2 and not any(finding.write for finding in first)
+    seen = mend(planned, last)
+    assert seen[0] < 0.01 and max(seen) == pytest.approx(1) and seen[-1] == pytest.approx(0.05, abs=0.01)
+    assert seen.index(max(seen)) == pytest.approx(1000, abs=2)
 
 
 BY_ITERATION = {
     'epochs of 100 steps': (dict(type='MultiStepLR', milestones=[8, 9]), [800, 900]),
-    'iterations, but said to be epochs': (dict(type='MultiStepLR', milestones=[700, 900]), [700, 900]),
+    'iterations, but said to be epochs': (dict(type='MultiStepLR', milestones=(700, 900)), [700, 900]),
     'too late': (dict(type='MultiStepLR', by_epoch=False, milestones=[700, 2000]), [670, 920]),
+    'no end': (dict(type='MultiStepLR', milestones=[8, 9], convert_to_iter_based=True), [800, 900]),
 }
 
 
 @pytest.mark.parametrize('name', BY_ITERATION)
 def test_a_loop_of_iterations(name):
     scheduler, milestones = BY_ITERATION[name]
-    planned = run(param_scheduler=[scheduler])
-    planned.cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=100)
+    planned = by_iteration(param_scheduler=[scheduler])
     (finding,) = found(check_schedule, planned)
-    assert ('counts epochs' in finding.what) == scheduler.get('by_epoch', True)
-    assert mended(planned, finding)
-    assert planned.cfg.param_scheduler[0]['milestones'] == milestones
-    assert planned.cfg.param_scheduler[0]['by_epoch'] is False
+    assert ('loop of iterations' in finding.why) == scheduler.get('by_epoch', True)
+    seen = mend(planned, finding)
+    assert [n for n in range(1, 1000) if seen[n] < seen[n - 1]] == milestones
+
+
+@pytest.mark.parametrize('kind', ['StepLR', 'ExponentialLR'])
+def test_what_cannot_be_told_gets_no_line(kind):
+    (finding,) = found(check_schedule, by_iteration(param_scheduler=[dict(type=kind, gamma=0.9)]))
+    assert 'counts epochs' in finding.what and not finding.write
+
+
+def test_schedules_that_are_left_alone():
+    assert not found(check_schedule, by_iteration(param_scheduler=[dict(type='ReduceOnPlateauLR')]))
+    planned = run()
+    planned.cfg.param_scheduler = dict(generator=[dict(type='MultiStepLR', milestones=[99])])  # one per optimizer
+    assert not found(check_schedule, planned)
+
+
+def by_iteration(**settings):
+    """A run of 1000 iterations, 100 of which would be an epoch."""
+    planned = run(**settings)
+    planned.cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=100)
+    return planned
 
 
 def test_epochs_that_are_converted_are_right_in_a_loop_of_iterations():
     cosine = dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=10, convert_to_iter_based=True)
-    planned = run(param_scheduler=[cosine])
-    planned.cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=100)
+    planned = by_iteration(param_scheduler=[cosine])
     assert not found(check_schedule, planned)
 
 

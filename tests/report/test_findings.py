@@ -38,7 +38,12 @@ def test_nothing_is_found_where_nothing_is_wrong():
             'planner=dict(scales=[2.0, (128, 128), (128, 128)], valid_ranges=[(None, 40), (30, None), (30, None)], ',
         ),
         (dict(data=dict(larger_than_a_chip=1)), 'note', '1 object of 9 larger than a chip', 'planner=dict('),
-        (dict(pixels=[dict(of_single_scale=2.6)]), 'note', 'An epoch costs 2.6 times', 'scales.py a.json --budget 1.5'),
+        (
+            dict(pixels=[dict(of_single_scale=2.6)]),
+            'note',
+            'An epoch costs 2.6 times',
+            'mmsniper suggest a.json --budget 1.5',
+        ),
         (
             dict(scales=[GOOD['scales'][0], dict(name='128 x 128', chips=1, share=0.002)]),
             'note',
@@ -46,7 +51,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
             'mmsniper suggest a.json',
         ),
         (dict(objects_per_chip=dict(share_without_valid=0.5)), 'note', '50% of the chips have no', 'empty_chips=0'),
-        (dict(sizes=dict(share_few_after=0.2)), 'note', '20% of the objects are under 16 px', 'tools/suggest_scales'),
+        (dict(sizes=dict(share_few_after=0.2)), 'note', '20% of the objects are under 16 px', 'mmsniper suggest'),
         (dict(negatives=dict(images_not_mined=3, file='n.npz')), 'note', '3 images of 4 not in n.npz', ''),
     ],
     ids=lambda value: '',

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from mmengine.config import Config
+from suggest_data import content_of
 from training import train
 
 from mmsniper.suggest import config_text, data_files, read_base, read_fingerprint, suggest
-from mmsniper.suggest.config_text import text, with_num_classes
+from mmsniper.suggest.advice import advice
+from mmsniper.suggest.config_text import with_num_classes
 
 IMAGES = [
     (320, 240, [dict(bbox=[20 + 5 * i, 20, 20, 24]), dict(bbox=[100, 60, 130, 110], category_id=4)]) for i in range(12)
@@ -100,9 +102,25 @@ def test_a_base_without_chips_is_refused(configs):
         read_base(str(configs / 'multi_scale/ms_faster-rcnn_r50_fpn_coco.py'))
 
 
-def test_values_are_written_as_configs_have_them():
-    assert text(dict(a=(1,), b=[dict(c=None)])) == 'dict(a=(1,), b=[dict(c=None)])'
-    assert text({'a-b': 1}) == "{'a-b': 1}"
-    long = dict(scales=['x' * 40] * 3)
-    assert eval(text(long)) == long
-    assert text(long).startswith('dict(\n    scales=[\n')
+def test_a_base_with_negative_chips_fits_its_rpn_too(configs, make, tmp_path):
+    """The RPN keeps its part of the epochs, at the rate of its own config for the batch."""
+    base = read_base(str(configs / 'sniper/sniper_faster-rcnn_r50_fpn_neg_coco.py'))
+    data = make('log-uniform')
+    found = suggest(data, base)
+    path = tmp_path / 'mine.py'
+    path.write_text(config_text(data, base, found, data_files(data, path, None, None, None), 'neg'))
+    options = Config.fromfile(path).rpn_options
+    epochs = found.schedule.epochs
+    assert options.train_cfg.max_epochs == -(-2 * epochs // 7) < epochs
+    assert options.optim_wrapper.optimizer.lr == pytest.approx(0.015 * found.schedule.batch_size / 128, rel=0.05)
+    assert options.param_scheduler[0].end <= 0.1 * options.train_cfg.max_epochs * found.schedule.steps_per_epoch
+    assert 'Add negative chips' not in ' '.join(advice(data, base, found))
+
+
+def test_a_base_with_masks_asks_for_masks(configs, write):
+    base = read_base(str(configs / 'sniper/sniper_mask-rcnn_r50_fpn_coco.py'))
+    path = write(content_of([(640, 480, [(10, 10, 50, 60)])] * 12))
+    assert base.with_masks
+    assert len(read_fingerprint(path)) == 12
+    with pytest.raises(ValueError, match='12 annotations have no segmentation.*use a detector without a mask head'):
+        read_fingerprint(path, base.with_masks)

@@ -104,7 +104,7 @@ def test_negative_chips_and_the_proposals_of_a_file(run, titles, tmp_path, plann
 
 def test_what_is_missing_or_broken_is_named(run, tmp_path):
     missing = dict(negatives=dict(ann_file=str(tmp_path / 'none.npz')))
-    with pytest.raises(SystemExit, match=r'none\.npz, does not exist: run tools/train_sniper\.py and give its work'):
+    with pytest.raises(SystemExit, match=r'none\.npz, does not exist: run mmsniper recipe and give its work'):
         run(**missing)
     with pytest.raises(SystemExit, match=r'negative_chips\.npz does not exist: --recipe is the work directory of'):
         run('--recipe', tmp_path, **missing)

@@ -146,6 +146,9 @@ def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path
     other = stage_configs(cfg, tmp_path / 'pool.npz')[1]
     assert other.test_evaluator.min_proposals == mine.test_evaluator.min_proposals == [26, 11]
     assert 'at least [26, 11] proposals, not [26, 11, 11]' in capsys.readouterr().out
+    cfg.rpn_options = dict(optim_wrapper=dict(optimizer=dict(lr=0.001)), train_cfg=dict(max_epochs=5))
+    rpn, mine, _ = stage_configs(cfg, tmp_path / 'pool.npz')
+    assert (rpn.train_cfg.max_epochs, rpn.train_cfg.val_begin, rpn.optim_wrapper.optimizer.lr) == (5, 1000, 0.001)
     wrong = Config(dict(test_evaluator=dict(min_proposals=[0, 11]), rpn_config='mine.py'))
     with pytest.raises(SystemExit, match=r'mine\.py: test_evaluator: min_proposals are whole numbers'):
         fitted_min_proposals(wrong.test_evaluator, 2, wrong)
