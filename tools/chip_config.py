@@ -84,7 +84,8 @@ def use_negatives(cfg: Config, recipe: Path | None) -> None:
     elif negatives and not Path(str(negatives.get('ann_file'))).is_file():
         raise SystemExit(
             f'{cfg.filename}: its file of negative chips, {negatives.get("ann_file")}, does not exist: run '
-            'mmsniper recipe and give its work directory as --recipe, or set negatives=None'
+            'mmsniper recipe and give its work directory as --recipe, or leave negative chips out: --cfg-options '
+            'train_dataloader.dataset.negatives=None'
         )
 
 

@@ -23,6 +23,7 @@ from mmsniper.suggest.report import as_dict, report
 
 BASE = 'sniper/sniper_faster-rcnn_r50_fpn_coco'
 MADE_BY = 'Suggested by mmsniper suggest'
+WITHOUT_NEGATIVES = 'train_dataloader.dataset.negatives=None'
 
 
 def main() -> None:
@@ -63,6 +64,7 @@ def main() -> None:
         raise SystemExit(f'error: {error}') from error
     title = f'{Path(args.annotations).name}: {len(data)} images, {len(data.table.bboxes)} objects'
     print(report(data, base, found, files.notes))
+    earlier = args.out.exists()
     args.out.write_text(config_text(data, base, found, files, f'{MADE_BY} for {title}.'))
     Config.fromfile(args.out)  # what was written can be read
     from mmsniper.suggest.pictures import draw  # matplotlib takes a second to import
@@ -71,10 +73,14 @@ def main() -> None:
     draw(base, found, title, picture)
     if args.json:
         args.json.write_text(json.dumps(as_dict(data, base, found), indent=2) + '\n')
-    print(f'\nWrote {args.out} and {picture}' + (f' and {args.json}' if args.json else ''))
+    print(
+        f'\n{"Replaced" if earlier else "Wrote"} {args.out} and {picture}' + (f' and {args.json}' if args.json else '')
+    )
     trained = f'work_dirs/{args.out.stem}/epoch_{found.schedule.epochs}.pth'
-    train = 'train' if base.rpn is None else 'recipe'
-    print(f'Check it, look at its chips, train and test:\n  mmsniper check {args.out}\n  mmsniper browse {args.out}')
+    # Before the recipe there are no negative chips to look at.
+    train, without = ('train', '') if base.rpn is None else ('recipe', f' --cfg-options {WITHOUT_NEGATIVES}')
+    print(f'Check it, look at its chips, train and test:\n  mmsniper check {args.out}')
+    print(f'  mmsniper browse {args.out}{without}')
     print(f'  mmsniper {train} {args.out}\n  mmsniper test {args.out} {trained} --tta')
 
 

@@ -78,8 +78,8 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     chips = chip_dataset_cfg(cfg)
     if not cfg.get('rpn_config') or not chips.get('negatives'):
         raise SystemExit(
-            f'{cfg.filename}: the recipe needs rpn_config (a file beside the config) and, in the ChipDataset, '
-            'negatives=dict(per_image=2); or train without negative chips: mmsniper train'
+            f'{cfg.filename}: the recipe needs rpn_config (a file beside the config, or one of ours) and, in the '
+            'ChipDataset, negatives=dict(per_image=2); or train without negative chips: mmsniper train'
         )
     detector = copy.deepcopy(cfg)
     chip_dataset_cfg(detector).negatives.ann_file = str(negatives)

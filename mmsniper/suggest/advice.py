@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks.normalization import has_weights
 from ..chips.scales import Scale, scale_name
 from .base import Base
 from .fingerprint import Fingerprint
@@ -16,6 +17,8 @@ LITTLE_SHOWN = 0.5
 LARGE_IMAGE = 50  # megapixels
 MANY_PIXELS = 50e6  # of a test, per image
 FEW_IMAGES = 100
+# COCO's AP over all sizes and thresholds takes so many detections per image.
+COUNTED = 100
 
 
 def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
@@ -35,7 +38,7 @@ def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
         said.append(
             f'No plan within the budget shows enough of the objects well: this one costs {score.pixels:.1f} times the '
             f'pixels of whole images at {in_words(base.single_scale)}, where {found.usual.comfortable:.0%} are seen '
-            'well. Epochs are long for it, so fewer are needed (--epochs).'
+            'well. Its length allows for that: by chips, not by epochs.'
         )
     if score.seen < 0.999:
         said.append(f'{1 - score.seen:.1%} of the objects are learnt in no chip: too thin, or larger than every chip.')
@@ -49,23 +52,31 @@ def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
     if area < LITTLE_SHOWN and base.rpn is None:
         said.append(
             f'Chips show {area:.0%} of the pixels of the images; the rest is background that is never trained on. '
-            'Add negative chips: suggest again with such a --base, as sniper_faster-rcnn_r50_fpn_neg_coco.'
+            'Add negative chips: suggest again with --base sniper_faster-rcnn_r50_fpn_neg_coco and another --out.'
         )
     test_pixels = score.test_pixels * found.single_pixels
     if test_pixels > MANY_PIXELS:
         said.append(
-            f'A test at all scales takes {test_pixels / 1e6:.0f} million network pixels '
-            'per image, and so does each validation: minutes on a CPU, seconds on a GPU. At one scale it would be '
-            f'{found.single.pixels * found.single_pixels / 1e6:.0f} million.'
+            f'A test at all scales takes {test_pixels / 1e6:.0f} million network pixels per image, more where tiles '
+            'overlap, and so does each validation: minutes on a CPU, seconds on a GPU. At one scale it would be '
+            f'{found.single.pixels * found.single_pixels / 1e6:.0f} million. Fewer of them: a larger '
+            'val_interval; fewer images: --val.'
         )
     if (largest := data.table.sizes.prod(1).max() / 1e6) > LARGE_IMAGE:
         said.append(
             f'Images of up to {largest:.0f} megapixels: keep them as tiled TIFF and inherit from '
             '--base configs/sniper/sniper_faster-rcnn_r50_fpn_large-images.py, which reads windows of them.'
         )
-    if len(data) < FEW_IMAGES and not base.cfg.get('load_from'):
+    if len(data) < FEW_IMAGES and has_weights(base.cfg) and not base.cfg.get('load_from'):
         said.append(
-            f'{len(data)} images are few: start from weights trained on COCO (load_from = ...) rather than on ImageNet.'
+            f'{len(data)} images are few: start from weights trained on COCO (load_from = ...), not on ImageNet; '
+            'mim download mmdet --config NAME --dest . fetches those of mmdet.'
+        )
+    most = int(np.diff(data.table.start).max())
+    if most > COUNTED:
+        said.append(
+            f"Up to {most} objects are in one image. COCO's AP (bbox_mAP) counts the best {COUNTED} detections of "
+            'each, which bounds it there; AP50 and AP by size count 1,000: compare by these.'
         )
     absent = [
         name

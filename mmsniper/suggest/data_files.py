@@ -45,13 +45,16 @@ class DataFiles:
     n_val: int
 
 
-def find_images(data_file: str, file_names: list[str], folder: str | None) -> tuple[Path, bool]:
+def find_images(
+    data_file: str, file_names: list[str], folder: str | None, option: str = '--images'
+) -> tuple[Path, bool]:
     """The folder below which the images lie, and whether it was guessed.
 
     Args:
         data_file: The annotation file.
         file_names: Its images.
         folder: Where the user says they are, or None.
+        option: By which.
 
     Raises:
         FileNotFoundError: If they are not there, or nowhere near the annotation file.
@@ -61,7 +64,7 @@ def find_images(data_file: str, file_names: list[str], folder: str | None) -> tu
         if missing := [name for name in some if not (Path(folder) / name).is_file()]:
             raise FileNotFoundError(
                 f'{Path(folder) / missing[0]} does not exist, nor do {len(missing) - 1} more of {len(some)} images '
-                f'looked for; --images is the folder that file_name in {data_file} starts from'
+                f'looked for; {option} is the folder that file_name in {data_file} starts from'
             )
         return Path(folder).resolve(), False
     near = Path(data_file).resolve().parent
@@ -103,11 +106,11 @@ def data_files(
         file.check(data.classes)
         names = [image.get('file_name', image.get('coco_url')) for image in file.content['images']]
         try:
-            there, _ = find_images(val, names, val_images)
+            there, _ = find_images(val, names, val_images, '--val-images')
         except FileNotFoundError:
             if val_images is not None or images is None:
                 raise
-            there, _ = find_images(val, names, images)
+            there, _ = find_images(val, names, images, '--val-images')
         return DataFiles(train, Path(val).resolve(), folder, there, notes, n_images, file.n_images)
     if n_images < LEAST_TO_SPLIT:
         notes.append(

@@ -157,8 +157,10 @@ def best_single(
     tried: list[Scale] = [zoom for zoom in ZOOMS if (table.sizes.prod(1) * zoom**2).max() <= LARGEST_CANVAS]
     tried += [(float(times * base.chip_size),) * 2 for times in (0.75, 1, 1.5, 2, 3)]
     scores = {scale: scored(scale) for scale in tried}
-    best = max(scores, key=lambda scale: scores[scale].total)
-    if scores[best].total <= usual.total + ALIKE:
+    # Where little can be seen at any scale, the cheapest would win by its pixels alone.
+    most = max(score.comfort for score in scores.values())
+    best = max((s for s in scores if scores[s].comfort >= ENOUGH * most), key=lambda scale: scores[scale].total)
+    if usual.comfort >= ENOUGH * most and scores[best].total <= usual.total + ALIKE:
         return base.single_scale, usual, usual
     return best, scores[best], usual
 

@@ -42,7 +42,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
             dict(pixels=[dict(of_single_scale=2.6)]),
             'note',
             'An epoch costs 2.6 times',
-            'mmsniper suggest a.json --budget 1.5',
+            'mmsniper suggest a.json --budget 1.3',
         ),
         (
             dict(scales=[GOOD['scales'][0], dict(name='128 x 128', chips=1, share=0.002)]),
