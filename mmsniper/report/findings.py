@@ -76,7 +76,7 @@ def _cost(of_single_scale: float, suggest: str) -> list[dict]:
         return []
     what = f'An epoch costs {of_single_scale:.1f} times the pixels of a single scale (800 x 1333)'
     why = 'Training time follows the pixels. Ranges that overlap much show objects often; fine scales make many chips.'
-    remedy = 'Look for scales at half of the price; where objects are tiny throughout, there may be none, which it says:'
+    remedy = 'Look for scales at half of the price; if objects are tiny throughout there may be none, which it says:'
     return [_finding(NOTE, what, why, remedy, f'{suggest} --budget {of_single_scale / 2:.2g}')]
 
 
