@@ -1,0 +1,120 @@
+"""Table and picture of regimes.py: AP at equal pixels and at equal time, of all and of small objects, mean and range.
+
+python benchmarks/plot_regimes.py --data hituav [--network tiny] [--gigapixels 0.6] [--out docs/images/regimes.png]
+
+Each way to train stands with its best test: the one of the highest mean AP in the end. Equal time is that of the way
+which is through with its pixels first; what others had by then is taken between their marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from regime_configs import NETWORKS, REGIMES
+from regime_data import DATA
+from regimes import RESULTS, WELL_TRAINED
+
+matplotlib.use('agg')
+from matplotlib import pyplot
+
+TESTS = dict(one='one scale', tta='--tta', sahi='SAHI')
+COLOURS = dict(zip(REGIMES, ('#777777', '#aa7744', '#cc8800', '#aa3377', '#4477aa', '#44aa77', '#117733'), strict=True))
+MEASURES = dict(AP='AP', AP_small='AP of small objects')
+
+
+def main() -> None:
+    """Read the arguments, print the table, draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--data', choices=DATA, required=True, help='images')
+    parser.add_argument('--network', choices=NETWORKS, default='tiny', help='network')
+    parser.add_argument('--gigapixels', type=float, default=0.6, help='of a run')
+    parser.add_argument('--out', type=Path, help='picture; default beside the results')
+    args = parser.parse_args()
+    name = f'{args.data}_{args.network}_{args.gigapixels:g}g'
+    runs = {regime: read(name, regime) for regime in REGIMES}
+    runs = {regime: of for regime, of in runs.items() if of}
+    if not runs:
+        raise SystemExit(f'{RESULTS} has no run {name}_*: benchmarks/regimes.py --data {args.data} makes them')
+    print(table(runs))
+    out = args.out or RESULTS / f'{name}.png'
+    draw(runs, out, f'{DATA[args.data]}, {args.network} network')
+    print(f'\nWrote {out}')
+
+
+def read(name: str, regime: str) -> list[dict]:
+    """The runs of a way to train, one per seed."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f'{name}_{regime}_[0-9].json'))]
+
+
+def best_test(runs: list[dict]) -> str:
+    """The test of the highest mean AP in the end."""
+    last = [run['marks'][-1] for run in runs]
+    return max(
+        (test for test in TESTS if test in last[0]), key=lambda test: np.mean([mark[test]['AP'] for mark in last])
+    )
+
+
+def at_time(run: dict, test: str, measure: str, seconds: float) -> float:
+    """A figure at a moment of a run, between its marks."""
+    marks = [mark for mark in run['marks'] if test in mark]
+    return float(np.interp(seconds, [mark['seconds'] for mark in marks], [mark[test][measure] for mark in marks]))
+
+
+def equal_time(runs: dict[str, list[dict]]) -> float:
+    """Seconds after which the first is through with its pixels, mean of its seeds."""
+    return min(float(np.mean([run['marks'][-1]['seconds'] for run in of])) for of in runs.values())
+
+
+def table(runs: dict[str, list[dict]]) -> str:
+    """Figures in the end and at equal time, as a markdown table."""
+    moment = equal_time(runs)
+    rows = [
+        f'| trained by | learning rate | s per Mpx | one scale | best test | AP | AP small | AP after {moment:.0f} s | '
+        'AP small |',
+        '|---|---|---|---|---|---|---|---|---|',
+    ]
+    for regime, of in runs.items():
+        test, last = best_test(of), [run['marks'][-1] for run in of]
+        speed = np.mean([1e6 * mark['seconds'] / mark['pixels'] for mark in last])
+        cells = [spread([mark['one']['AP'] for mark in last]), TESTS[test]]
+        cells += [spread([mark[test][measure] for mark in last]) for measure in MEASURES]
+        cells += [spread([at_time(run, test, measure, moment) for run in of]) for measure in MEASURES]
+        rows.append(f'| {REGIMES[regime]} | {of[0]["rate"]:g} | {speed:.2f} | {" | ".join(cells)} |')
+    return '\n'.join(rows)
+
+
+def spread(values: list[float]) -> str:
+    """Mean and range."""
+    return f'{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})'
+
+
+def draw(runs: dict[str, list[dict]], path: Path, title: str) -> None:
+    """AP and AP of small objects against gigapixels and minutes."""
+    figure, grid = pyplot.subplots(2, 2, figsize=(11, 7.5), sharey='row', layout='constrained')
+    for row, (measure, label) in zip(grid, MEASURES.items(), strict=True):
+        for axes, (key, unit) in zip(row, dict(pixels=1e9, seconds=60).items(), strict=True):
+            for regime, of in runs.items():
+                test = best_test(of)
+                numbers = sorted(set.intersection(*({m['mark'] for m in run['marks'] if test in m} for run in of)))
+                marks = [[next(m for m in run['marks'] if m['mark'] == n) for run in of] for n in numbers]
+                x = [np.mean([mark[key] for mark in group]) / unit for group in marks]
+                y = np.array([[mark[test][measure] for mark in group] for group in marks])
+                axes.plot(x, y.mean(1), 'o-', color=COLOURS[regime], label=f'{REGIMES[regime]}, {TESTS[test]}')
+                axes.fill_between(x, y.min(1), y.max(1), color=COLOURS[regime], alpha=0.15, linewidth=0)
+            axes.grid(alpha=0.3)
+        row[0].set_ylabel(label)
+    grid[1][0].set_xlabel('network pixels of training, billions')
+    grid[1][1].set_xlabel('processor minutes of training')
+    grid[0][0].legend(fontsize=8)
+    figure.suptitle(f'{title}; mean and range of seeds; several scales from {WELL_TRAINED}/5 of the run on')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+if __name__ == '__main__':
+    main()

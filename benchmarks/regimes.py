@@ -1,0 +1,188 @@
+"""The same detector from the same weights, trained in the ways a user has: AP at equal pixels, and at equal time.
+
+python benchmarks/regimes.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.6] [--seeds 3] [--jobs 2]
+    [--regimes single multi crops slices snip sniper negatives] [--val 75]
+
+HIT-UAV's FOLDER has train.json, val.json, train/, val/; BCCD's annotations.json and images/; shapes are generated.
+Every way has group norm, AdamW, a constant rate whose weights are averaged, and its rate from the same small search: a
+fifth of the pixels, one seed. One run is measured at each fifth of its pixels, so that runs can be compared at equal
+pixels and at equal processor seconds of one thread. Each is tested at one scale and, from three fifths on, at several
+(--tta); that with slices by SAHI, too (`pip install sahi`). What is done is not done again: each run is a file in
+results/regimes/. The table and the picture: plot_regimes.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from arms import ROOT, run
+from pycocotools.coco import COCO
+from regime_configs import NETWORKS, REGIMES, Setup, config_of, set_up
+from regime_data import DATA, OVERLAP, make
+from regime_pool import mine
+from regime_train import MARKS
+from tta import average_precision
+
+RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
+RATES = (0.0007, 0.0014, 0.0028)
+SEARCH = 0.2
+# From this mark on (of five) a run is tested in all ways; before, at one scale.
+WELL_TRAINED = 3
+FIGURES = ('AP', 'AP50', 'AP_small', 'AP_medium', 'AP_large')
+
+
+def main() -> None:
+    """Read the arguments, search the rates, train and test what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', choices=DATA, required=True, help='images')
+    parser.add_argument('--source', type=Path, help='where they are; shapes are generated')
+    parser.add_argument('--network', choices=NETWORKS, default='tiny', help="the demo's, or of full size")
+    parser.add_argument('--gigapixels', type=float, default=0.6, help='network pixels of a run')
+    parser.add_argument('--regimes', nargs='+', choices=REGIMES, default=list(REGIMES), help='what is compared')
+    parser.add_argument('--seeds', type=int, default=3, help='runs of each')
+    parser.add_argument('--val', type=int, default=75, help='images that are tested on')
+    parser.add_argument('--jobs', type=int, default=2, help='runs at the same time, one thread each')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/regimes'), help='where everything is written')
+    args = parser.parse_args()
+    if args.data != 'shapes' and not (args.source and args.source.is_dir()):
+        parser.error(f'--source: where does {DATA[args.data]} lie?')
+    args.work_dir = args.work_dir.resolve()
+    setup = set_up(make(args.data, args), args.network)
+    keep_some(setup.folder / 'val.json', args.val)
+    if 'negatives' in args.regimes:
+        setup.pool = mine(setup, args, RATES[1])
+    rates = dict(pool_map(lambda regime: (regime, best_rate(regime, setup, args)), args.regimes, args.jobs))
+    runs = [(regime, seed) for seed in range(args.seeds) for regime in args.regimes]
+    pool_map(lambda pair: one_run(*pair, rates[pair[0]], setup, args), runs, args.jobs)
+
+
+def pool_map(call: Callable, items: list, jobs: int) -> list:
+    """In so many threads; the first error ends it when those that run have ended."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(call, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def keep_some(val: Path, most: int) -> None:
+    """Leave so many images, spread over it, in an annotation file."""
+    content = json.loads(val.read_text())
+    n_images = len(content['images'])
+    content['images'] = [content['images'][n] for n in np.unique(np.linspace(0, n_images - 1, most).astype(int))]
+    kept = {image['id'] for image in content['images']}
+    content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
+    val.write_text(json.dumps(content))
+
+
+def best_rate(regime: str, setup: Setup, args: argparse.Namespace) -> float:
+    """The learning rate of the highest AP after a fifth of the pixels; the same few are tried for all."""
+    path = result(f'rate_{regime}', setup, args)
+    if not path.exists():
+        found = {}
+        for rate in RATES:
+            out = args.work_dir / path.stem / f'{rate:g}'
+            train(regime, setup, args, rate, 0, out, SEARCH * args.gigapixels * 1e9)
+            found[rate] = test(out, f'mark_{MARKS}.pth', [], setup)['AP']
+        path.write_text(json.dumps(dict(regime=regime, rates=found, best=max(found, key=found.get)), indent=1) + '\n')
+    return float(json.loads(path.read_text())['best'])
+
+
+def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Namespace) -> None:
+    """Train and test, unless it is done; write what was measured."""
+    path = result(f'{regime}_{seed}', setup, args)
+    if path.exists():
+        return
+    out = args.work_dir / path.stem
+    train(regime, setup, args, rate, seed, out, args.gigapixels * 1e9)
+    marks = json.loads((out / 'marks.json').read_text())
+    for mark in marks:
+        checkpoint = f'mark_{mark["mark"]}.pth'
+        mark['one'] = test(out, checkpoint, [], setup)
+        if mark['mark'] >= WELL_TRAINED:
+            mark['tta'] = test(out, checkpoint, ['--tta'], setup)
+            if regime == 'slices':
+                mark['sahi'] = test_by_sahi(out, checkpoint, setup)
+    about = dict(data=args.data, network=args.network, regime=regime, seed=seed, rate=rate, gigapixels=args.gigapixels)
+    settings = dict(planner=setup.planner.settings, zoom=setup.zoom, slices=setup.slice_size, images=args.val)
+    path.write_text(json.dumps(dict(**about, **settings, marks=marks), indent=1) + '\n')
+    for checkpoint in out.glob('mark_*.pth'):
+        if checkpoint.name != f'mark_{MARKS}.pth':
+            checkpoint.unlink()
+
+
+def result(name: str, setup: Setup, args: argparse.Namespace) -> Path:
+    """Where a run's figures are."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    return RESULTS / f'{args.data}_{setup.network}_{args.gigapixels:g}g_{name}.json'
+
+
+def train(
+    regime: str, setup: Setup, args: argparse.Namespace, rate: float, seed: int, out: Path, pixels: float
+) -> None:
+    """Train until it has gone through so many pixels."""
+    marks = out / 'marks.json'
+    if marks.exists() and json.loads(marks.read_text())[-1]['mark'] == MARKS:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    cfg = config_of(regime, setup, argparse.Namespace(pixels=pixels), rate, seed)
+    cfg.dump(config_file(out))
+    run([ROOT / 'benchmarks/regime_train.py', config_file(out), out, pixels], out / 'log.txt')
+
+
+def config_file(out: Path) -> Path:
+    """A run's config: beside its folder, in which mmengine writes one of its own."""
+    return out.with_name(f'{out.name}.py')
+
+
+def test(out: Path, checkpoint: str, options: list[str], setup: Setup) -> dict[str, float]:
+    """Figures of a checkpoint by mmdet's test script."""
+    found = out / f'{Path(checkpoint).stem}{"".join(options)}'
+    command = [ROOT / 'tools/test.py', config_file(out), out / checkpoint, '--work-dir', out / 'test', *options]
+    run([*command, '--cfg-options', f'test_evaluator.outfile_prefix={found}'], out / 'log.txt')
+    return figures(setup, json.loads(Path(f'{found}.bbox.json').read_text()))
+
+
+def test_by_sahi(out: Path, checkpoint: str, setup: Setup) -> dict[str, float]:
+    """Figures of sliced prediction, by SAHI itself, with the slices that were trained on."""
+    from sahi import AutoDetectionModel
+    from sahi.predict import get_sliced_prediction
+
+    model = AutoDetectionModel.from_pretrained(
+        model_type='mmdet',
+        model_path=str(out / checkpoint),
+        config_path=str(config_file(out)),
+        confidence_threshold=0.01,
+        device='cpu',
+    )
+    truth = json.loads((setup.folder / 'val.json').read_text())
+    ids = [category['id'] for category in truth['categories']]
+    found = []
+    for image in truth['images']:
+        sides = dict(slice_height=setup.slice_size, slice_width=setup.slice_size)
+        overlaps = dict(overlap_height_ratio=OVERLAP, overlap_width_ratio=OVERLAP)
+        path = str(setup.folder / 'val' / image['file_name'])
+        for one in get_sliced_prediction(path, model, verbose=0, **sides, **overlaps).object_prediction_list:
+            box = dict(bbox=one.bbox.to_xywh(), score=one.score.value, category_id=ids[one.category.id])
+            found.append(dict(image_id=image['id'], **box))
+    return figures(setup, found)
+
+
+def figures(setup: Setup, found: list[dict]) -> dict[str, float]:
+    """AP, AP50 and by size."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(setup.folder / 'val.json'))
+    return dict(zip(FIGURES, (round(float(value), 4) for value in average_precision(truth, found)), strict=True))
+
+
+if __name__ == '__main__':
+    main()
