@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from argparse import Namespace
 from dataclasses import dataclass, field
@@ -53,6 +52,7 @@ class Setup:
         planner: Scales, ranges and chips that ``mmsniper suggest`` chooses.
         zoom: The zoom it chooses for whole images.
         classes: Names.
+        image_size: (width, height) of a typical training image.
         image_pixels: Mean size of the training images.
         pool: Negative chips, once they are mined.
     """
@@ -63,6 +63,7 @@ class Setup:
     planner: ChipPlanner
     zoom: float
     classes: tuple[str, ...]
+    image_size: tuple[int, int]
     image_pixels: float
     pool: Path | None = field(default=None)
 
@@ -92,7 +93,10 @@ def set_up(folder: Path, network: str) -> Setup:
     cfg = base.cfg
     group_norm(cfg.model, network)
     cfg.model.roi_head.bbox_head.num_classes = len(data.classes)
-    return Setup(folder, network, cfg, found.planner, zoom, data.classes, float(data.table.sizes.prod(1).mean()))
+    sizes = data.table.sizes
+    return Setup(
+        folder, network, cfg, found.planner, zoom, data.classes, tuple(sizes[0].tolist()), float(sizes.prod(1).mean())
+    )
 
 
 def group_norm(model: ConfigDict, network: str) -> None:
@@ -156,7 +160,9 @@ def _chips(cfg: Config, regime: str, setup: Setup) -> float:
         chips.planner = dict(type='PyramidPlanner', **written)
         # Views of an image differ in size: one at a time, or a batch is padded to the largest.
         cfg.train_dataloader.update(batch_size=1, batch_sampler=None)
-        return setup.image_pixels * float(np.mean([_zoom(scale, setup) ** 2 for scale in planner.scales]))
+        return setup.image_pixels * float(
+            np.mean([scale_factor(scale, *setup.image_size) ** 2 for scale in planner.scales])
+        )
     chips.planner = dict(**written, chip_size=planner.chip_size, stride=planner.stride)
     if regime == 'negatives':
         chips.negatives = dict(ann_file=str(setup.pool), per_image=2)
@@ -223,14 +229,7 @@ def _tests(cfg: Config, setup: Setup) -> None:
     cfg.test_cfg = dict(type='TestLoop')
 
 
-def _zoom(scale: float | tuple, setup: Setup) -> float:
-    """A scale's zoom of an image of typical size."""
-    image = json.loads((setup.folder / 'train.json').read_text())['images'][0]
-    return float(scale_factor(scale, image['width'], image['height']))
-
-
 def _edges(setup: Setup, factors: tuple[float, ...]) -> list[tuple[int, int]]:
     """(long edge, short edge) of the single scale times these factors."""
-    image = json.loads((setup.folder / 'train.json').read_text())['images'][0]
-    sides = sorted((image['width'], image['height']), reverse=True)
+    sides = sorted(setup.image_size, reverse=True)
     return [tuple(math.ceil(side * setup.zoom * factor) for side in sides) for factor in factors]

@@ -28,7 +28,7 @@ def make(name: str, args: Namespace) -> Path:
         args: With ``work_dir``, and ``source``: where HIT-UAV or BCCD lies.
     """
     folder = args.work_dir / 'data' / name
-    if (folder / 'val.json').exists():
+    if (folder / 'all_val.json').exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     if name == 'shapes':
@@ -48,6 +48,7 @@ def make(name: str, args: Namespace) -> Path:
     for split in ('train', 'val'):
         (folder / split).symlink_to(places[split].resolve())
         (folder / f'{split}.json').write_text(json.dumps(with_regions(contents[split])))
+    (folder / 'all_val.json').write_text((folder / 'val.json').read_text())
     return folder
 
 

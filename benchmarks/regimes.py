@@ -55,7 +55,7 @@ def main() -> None:
         parser.error(f'--source: where does {DATA[args.data]} lie?')
     args.work_dir = args.work_dir.resolve()
     setup = set_up(make(args.data, args), args.network)
-    keep_some(setup.folder / 'val.json', args.val)
+    keep_some(setup.folder, args.val)
     if 'negatives' in args.regimes:
         setup.pool = mine(setup, args, RATES[1])
     rates = dict(pool_map(lambda regime: (regime, best_rate(regime, setup, args)), args.regimes, args.jobs))
@@ -74,14 +74,14 @@ def pool_map(call: Callable, items: list, jobs: int) -> list:
             raise
 
 
-def keep_some(val: Path, most: int) -> None:
-    """Leave so many images, spread over it, in an annotation file."""
-    content = json.loads(val.read_text())
+def keep_some(folder: Path, most: int) -> None:
+    """Write val.json with so many of the images that there are to test on, spread over them."""
+    content = json.loads((folder / 'all_val.json').read_text())
     n_images = len(content['images'])
     content['images'] = [content['images'][n] for n in np.unique(np.linspace(0, n_images - 1, most).astype(int))]
     kept = {image['id'] for image in content['images']}
     content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
-    val.write_text(json.dumps(content))
+    (folder / 'val.json').write_text(json.dumps(content))
 
 
 def best_rate(regime: str, setup: Setup, args: argparse.Namespace) -> float:

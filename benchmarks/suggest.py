@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from arms import DEMO, ROOT, arguments, evaluate, run
 from pycocotools.coco import COCO
+from regime_data import with_regions
 
 from mmsniper.chips import ChipPlanner
 from mmsniper.suggest import Base, DataFiles, config_text, read_base, read_fingerprint, suggest
@@ -168,8 +169,7 @@ def make_data(name: str, args: object) -> Path:
 def zoomed(content: dict, images: Path, out: Path, most: int, zoom: float, split: str) -> dict:
     """Write images of a data set, spread over it, in another size; their annotations."""
     chosen = [content['images'][n] for n in np.linspace(0, len(content['images']) - 1, most).astype(int)]
-    regions = [category['id'] for category in content['categories'] if category['name'] == 'DontCare']
-    classes = [category for category in content['categories'] if category['id'] not in regions]
+    content = with_regions(content)
     kept, annotations = [], []
     for image in chosen:
         picture = cv2.imread(str(images / image['file_name']))
@@ -184,14 +184,11 @@ def zoomed(content: dict, images: Path, out: Path, most: int, zoom: float, split
             if annotation['image_id'] != image['id']:
                 continue
             bbox = (np.array(annotation['bbox']) * factors).round(2).tolist()
-            about = dict(image_id=image['id'], bbox=bbox, area=bbox[2] * bbox[3])
-            if annotation['category_id'] in regions:  # nobody's background, of whatever class
-                annotations += [dict(about, category_id=category['id'], iscrowd=1) for category in classes]
-            else:
-                annotations.append(dict(about, category_id=annotation['category_id'], iscrowd=annotation['iscrowd']))
+            about = {key: annotation[key] for key in ('image_id', 'category_id', 'iscrowd')}
+            annotations.append(dict(about, bbox=bbox, area=bbox[2] * bbox[3]))
     for number, annotation in enumerate(annotations, 1):
         annotation['id'] = number
-    return dict(images=kept, annotations=annotations, categories=classes)
+    return dict(images=kept, annotations=annotations, categories=content['categories'])
 
 
 def table() -> str:

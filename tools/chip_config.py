@@ -11,6 +11,9 @@ from mmsniper.chips import ChipPlan
 from mmsniper.datasets import ChipDataset
 from mmsniper.registry import DATASETS, chip_dataset_of
 
+# Of a config whose negative chips are not mined yet.
+WITHOUT_NEGATIVES = '--cfg-options train_dataloader.dataset.negatives=None'
+
 
 def add_plan_arguments(parser: ArgumentParser) -> None:
     """What :func:`read_config` needs to know, but for ``--recipe``."""
@@ -84,8 +87,7 @@ def use_negatives(cfg: Config, recipe: Path | None) -> None:
     elif negatives and not Path(str(negatives.get('ann_file'))).is_file():
         raise SystemExit(
             f'{cfg.filename}: its file of negative chips, {negatives.get("ann_file")}, does not exist: run '
-            'mmsniper recipe and give its work directory as --recipe, or leave negative chips out: --cfg-options '
-            'train_dataloader.dataset.negatives=None'
+            f'mmsniper recipe and give its work directory as --recipe, or leave negative chips out: {WITHOUT_NEGATIVES}'
         )
 
 

@@ -15,6 +15,7 @@ import argparse
 import json
 from pathlib import Path
 
+from chip_config import WITHOUT_NEGATIVES
 from mmengine.config import Config
 from mmengine.logging import print_log
 
@@ -23,7 +24,6 @@ from mmsniper.suggest.report import as_dict, report
 
 BASE = 'sniper/sniper_faster-rcnn_r50_fpn_coco'
 MADE_BY = 'Suggested by mmsniper suggest'
-WITHOUT_NEGATIVES = 'train_dataloader.dataset.negatives=None'
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
     )
     trained = f'work_dirs/{args.out.stem}/epoch_{found.schedule.epochs}.pth'
     # Before the recipe there are no negative chips to look at.
-    train, without = ('train', '') if base.rpn is None else ('recipe', f' --cfg-options {WITHOUT_NEGATIVES}')
+    train, without = ('train', '') if base.rpn is None else ('recipe', f' {WITHOUT_NEGATIVES}')
     print(f'Check it, look at its chips, train and test:\n  mmsniper check {args.out}')
     print(f'  mmsniper browse {args.out}{without}')
     print(f'  mmsniper {train} {args.out}\n  mmsniper test {args.out} {trained} --tta')

@@ -64,7 +64,7 @@ class _Look:
     """
 
     def __init__(self, run: PlannedRun, scheduler: dict, steps: int) -> None:
-        self.run, self.scheduler, self.steps = run, scheduler, steps
+        self.scheduler, self.steps = scheduler, steps
         self.kind, self.faults = scheduler.get('type'), []
         self.changes: dict = {}
         self.of_run = f'the run has {steps} iterations' + (f' ({run.length} epochs)' if run.by_epoch else '')
@@ -135,11 +135,9 @@ class _Look:
             return dict(self.scheduler)
         if not self.known:
             return None
-        others = {key: value for key, value in self.scheduler.items() if key != 'convert_to_iter_based'}
-        lengths = {
-            key: _times(value, 1) for key, value in self.lengths.items() if key == 'milestones' or value < FOREVER
-        }
-        return {**{k: v for k, v in others.items() if k not in LENGTHS}, 'by_epoch': False, **lengths, **self.changes}
+        kept = {k: v for k, v in self.scheduler.items() if k not in (*LENGTHS, 'convert_to_iter_based')}
+        lengths = {key: value for key, value in self.lengths.items() if key == 'milestones' or value < FOREVER}
+        return {**kept, 'by_epoch': False, **lengths, **self.changes}
 
 
 def _times(value: float | Sequence[float], times: float) -> int | list[int]:
