@@ -1,6 +1,6 @@
 """Table and picture of regimes.py: AP at equal pixels and at equal time, of all and of small objects, mean and range.
 
-python benchmarks/plot_regimes.py --data hituav [--network tiny] [--gigapixels 0.6] [--out docs/images/regimes.png]
+python benchmarks/plot_regimes.py --data hituav [--network tiny] [--gigapixels 0.4] [--out docs/images/regimes.png]
 
 Each way to train stands with its best test: the one of the highest mean AP in the end. Equal time is that of the way
 which is through with its pixels first; what others had by then is taken between their marks.
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--data', choices=DATA, required=True, help='images')
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help='network')
-    parser.add_argument('--gigapixels', type=float, default=0.6, help='of a run')
+    parser.add_argument('--gigapixels', type=float, default=0.4, help='of a run')
     parser.add_argument('--out', type=Path, help='picture; default beside the results')
     args = parser.parse_args()
     name = f'{args.data}_{args.network}_{args.gigapixels:g}g'
@@ -110,7 +110,7 @@ def draw(runs: dict[str, list[dict]], path: Path, title: str) -> None:
     grid[1][0].set_xlabel('network pixels of training, billions')
     grid[1][1].set_xlabel('processor minutes of training')
     grid[0][0].legend(fontsize=8)
-    figure.suptitle(f'{title}; mean and range of seeds; several scales from {WELL_TRAINED}/5 of the run on')
+    figure.suptitle(f'{title}; mean and range of seeds; several scales from {WELL_TRAINED}/4 of the run on')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

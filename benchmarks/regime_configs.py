@@ -154,6 +154,7 @@ def _chips(cfg: Config, regime: str, setup: Setup) -> float:
     """SNIPER's and SNIP's data; network pixels of a step."""
     chips = cfg.train_dataloader.dataset
     chips.dataset = coco(setup, setup.folder, 'train', filter_cfg=dict(filter_empty_gt=False))
+    cfg.tta_model.tta_cfg.update(scales='planner', ranges='planner')
     planner = setup.planner
     written = dict(scales=planner.scales, valid_ranges=[tuple(pair) for pair in planner.settings['valid_ranges']])
     if regime == 'snip':
@@ -193,7 +194,7 @@ def _plain(cfg: Config, regime: str, setup: Setup) -> float:
     if regime in ('crops', 'slices'):
         pixels = chip**2
         rcnn.sampler.num = setup.cfg.model.train_cfg.rcnn.sampler.num  # as many per pixel as ours
-    batch = max(round(setup.step_pixels / pixels), 2)
+    batch = max(round(setup.step_pixels / pixels), 1)
     cfg.model.train_cfg = ConfigDict(rpn=plain.model.train_cfg.rpn, rpn_proposal=proposals, rcnn=rcnn)
     pipeline = [
         dict(type='LoadImageFromFile'),

@@ -29,13 +29,13 @@ def candidates(table: BoxTable, base: Base) -> Iterator[ChipPlanner]:
 
     The finest scale is a zoom that brings the smallest objects to a comfortable size or less, the coarsest one that
     makes the largest fit a chip or less: a zoom, too, or the whole image in a chip. Between them lie scales at equal
-    steps. A scale ends where its objects have half of a chip's side.
+    steps. A scale ends where its objects have half of a chip's side. The finest and the coarsest have objects to learn.
 
     Args:
         table: The objects.
         base: The base config; its chips may be 1.5 times as large.
     """
-    small, large = np.quantile(object_sizes(table), [0.01, 0.99])
+    smallest, small, large, largest = np.quantile(object_sizes(table), [0, 0.01, 0.99, 1])
     first = base.anchors[0]
     for times in CHIPS:
         chip_size = int(times * base.chip_size)
@@ -48,7 +48,7 @@ def candidates(table: BoxTable, base: Base) -> Iterator[ChipPlanner]:
                 # A scale without an overlap to choose is one plan.
                 for overlap in OVERLAPS if n_scales > 1 else OVERLAPS[:1]:
                     ranges = valid_ranges(factors, chip_size, overlap)
-                    if ranges is not None:
+                    if ranges is not None and smallest < (ranges[0][1] or np.inf) and (ranges[-1][0] or 0) <= largest:
                         yield ChipPlanner(list(scales), ranges, chip_size, base.stride * chip_size / base.chip_size)
 
 

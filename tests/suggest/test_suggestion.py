@@ -7,6 +7,8 @@ from mmsniper.chips import BoxTable
 from mmsniper.suggest import suggest
 from mmsniper.suggest import suggestion as module
 from mmsniper.suggest.advice import advice
+from mmsniper.suggest.candidates import candidates
+from mmsniper.suggest.fingerprint import object_sizes
 from mmsniper.suggest.report import as_dict, report
 
 BUDGETS = 0.02, 0.1, 0.14, 0.2, 0.3, 0.5, 1, 2
@@ -100,6 +102,17 @@ def test_ranges_meet_and_a_test_is_wider(make, demo):
     for (low, high), (test_low, test_high) in zip(ranges, found.test_ranges, strict=True):
         assert test_low == pytest.approx(low / 1.2)
         assert test_high == pytest.approx(high * 1.2)
+
+
+def test_no_scale_is_without_objects(make, demo):
+    """A coarsest scale for objects larger than any was suggested for drone images: a third scale without a chip."""
+    for kind in ('one size', 'large only', 'log-uniform'):
+        data = make(kind)
+        smallest, largest = np.quantile(object_sizes(data.table), [0, 1])
+        planners = list(candidates(data.table, demo))
+        assert {len(planner.scales) for planner in planners} >= ({1, 2} if kind == 'log-uniform' else {1})
+        assert all(planner.valid_ranges[0, 1] > smallest for planner in planners), kind
+        assert all(planner.valid_ranges[-1, 0] <= largest for planner in planners), kind
 
 
 def test_many_images_are_sampled_and_that_is_said(make, demo, monkeypatch):
