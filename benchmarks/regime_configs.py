@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +53,7 @@ class Setup:
         classes: Names.
         image_size: (width, height) of a typical training image.
         image_pixels: Mean size of the training images.
+        by_scales: The best planner for each number of scales.
         pool: Negative chips, once they are mined.
     """
 
@@ -65,6 +65,7 @@ class Setup:
     classes: tuple[str, ...]
     image_size: tuple[int, int]
     image_pixels: float
+    by_scales: dict[int, ChipPlanner]
     pool: Path | None = field(default=None)
 
     @property
@@ -94,9 +95,9 @@ def set_up(folder: Path, network: str) -> Setup:
     group_norm(cfg.model, network)
     cfg.model.roi_head.bbox_head.num_classes = len(data.classes)
     sizes = data.table.sizes
-    return Setup(
-        folder, network, cfg, found.planner, zoom, data.classes, tuple(sizes[0].tolist()), float(sizes.prod(1).mean())
-    )
+    by_scales = {n: planner for n, (planner, _) in sorted(found.by_scales.items())}
+    size, pixels = tuple(sizes[0].tolist()), float(sizes.prod(1).mean())
+    return Setup(folder, network, cfg, found.planner, zoom, data.classes, size, pixels, by_scales)
 
 
 def group_norm(model: ConfigDict, network: str) -> None:
@@ -105,20 +106,19 @@ def group_norm(model: ConfigDict, network: str) -> None:
     model.backbone.update(norm_cfg=norm, norm_eval=False, frozen_stages=-1, init_cfg=None)
 
 
-def config_of(regime: str, setup: Setup, args: Namespace, lr: float, seed: int) -> Config:
+def config_of(regime: str, setup: Setup, pixels: float, lr: float, seed: int) -> Config:
     """The training and test config of a run.
 
     Args:
         regime: Of REGIMES.
         setup: Of :func:`set_up`.
-        args: With ``pixels``, which the run goes through.
+        pixels: Network pixels that the run goes through.
         lr: Learning rate.
         seed: Of everything random.
     """
     cfg = copy.deepcopy(setup.cfg)
     by_range = regime in ('sniper', 'negatives', 'snip')
-    pixels = (_chips if by_range else _plain)(cfg, regime, setup)
-    steps = max(round(args.pixels / pixels), 1)
+    steps = max(round(pixels / (_chips if by_range else _plain)(cfg, regime, setup)), 1)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.pop('prefetch_factor', None)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=10**7, val_interval=10**7)  # the budget ends it

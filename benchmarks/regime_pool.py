@@ -32,7 +32,7 @@ def mine(setup: Setup, args: Namespace, rate: float) -> Path:
     if pool.exists():
         return pool
     out.mkdir(parents=True, exist_ok=True)
-    detector = config_of('sniper', setup, Namespace(pixels=args.gigapixels * 1e9), rate, seed=0)
+    detector = config_of('sniper', setup, args.gigapixels * 1e9, rate, seed=0)
     detector.train_dataloader.dataset.negatives = dict(per_image=2)
     detector.rpn_config = str(ROOT / 'configs' / RPN[setup.network])
     detector.dump(out / 'detector.py')

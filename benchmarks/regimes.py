@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from arms import ROOT, run
+from mmengine.config import Config
 from pycocotools.coco import COCO
 from regime_configs import NETWORKS, REGIMES, Setup, config_of, set_up
 from regime_data import DATA, OVERLAP, make
@@ -40,25 +41,37 @@ FIGURES = ('AP', 'AP50', 'AP_small', 'AP_medium', 'AP_large')
 
 def main() -> None:
     """Read the arguments, search the rates, train and test what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
+    parser.add_argument('--regimes', nargs='+', choices=REGIMES, default=list(REGIMES), help='what is compared')
+    parser.add_argument('--seeds', type=int, default=3, help='runs of each')
+    args = parser.parse_args()
+    setup = prepare(args, parser.error)
+    rates = dict(pool_map(lambda regime: (regime, best_rate(regime, setup, args)), args.regimes, args.jobs))
+    runs = [(regime, seed) for seed in range(args.seeds) for regime in args.regimes]
+    pool_map(lambda pair: one_run(*pair, rates[pair[0]], setup, args), runs, args.jobs)
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The arguments that benchmarks on these data sets have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', choices=DATA, required=True, help='images')
     parser.add_argument('--source', type=Path, help='where they are; shapes are generated')
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help="the demo's, or of full size")
     parser.add_argument('--gigapixels', type=float, default=0.4, help='network pixels of a run')
-    parser.add_argument('--regimes', nargs='+', choices=REGIMES, default=list(REGIMES), help='what is compared')
-    parser.add_argument('--seeds', type=int, default=3, help='runs of each')
     parser.add_argument('--val', type=int, default=75, help='images that are tested on')
     parser.add_argument('--jobs', type=int, default=2, help='runs at the same time, one thread each')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/regimes'), help='where everything is written')
-    args = parser.parse_args()
+    return parser
+
+
+def prepare(args: argparse.Namespace, error: Callable) -> Setup:
+    """Make the data set, plan its chips."""
     if args.data != 'shapes' and not (args.source and args.source.is_dir()):
-        parser.error(f'--source: where does {DATA[args.data]} lie?')
+        error(f'--source: where does {DATA[args.data]} lie?')
     args.work_dir = args.work_dir.resolve()
     setup = set_up(make(args.data, args), args.network)
     keep_some(setup.folder, args.val)
-    rates = dict(pool_map(lambda regime: (regime, best_rate(regime, setup, args)), args.regimes, args.jobs))
-    runs = [(regime, seed) for seed in range(args.seeds) for regime in args.regimes]
-    pool_map(lambda pair: one_run(*pair, rates[pair[0]], setup, args), runs, args.jobs)
+    return setup
 
 
 def pool_map(call: Callable, items: list, jobs: int) -> list:
@@ -91,7 +104,8 @@ def best_rate(regime: str, setup: Setup, args: argparse.Namespace) -> float:
         found = {}
         for rate in RATES:
             out = args.work_dir / path.stem / f'{rate:g}'
-            train(regime, setup, args, rate, 0, out, SEARCH * args.gigapixels * 1e9)
+            pixels = SEARCH * args.gigapixels * 1e9
+            train(config_of(regime, setup, pixels, rate, 0), out, pixels)
             found[rate] = test(out, f'mark_{MARKS}.pth', [], setup)['AP']
         path.write_text(json.dumps(dict(regime=regime, rates=found, best=max(found, key=found.get)), indent=1) + '\n')
     return float(json.loads(path.read_text())['best'])
@@ -103,8 +117,8 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
     if path.exists():
         return
     out = args.work_dir / path.stem
-    train(regime, setup, args, rate, seed, out, args.gigapixels * 1e9)
-    marks = json.loads((out / 'marks.json').read_text())
+    pixels = args.gigapixels * 1e9
+    marks = train(config_of(regime, setup, pixels, rate, seed), out, pixels)
     for mark in marks:
         checkpoint = f'mark_{mark["mark"]}.pth'
         mark['one'] = test(out, checkpoint, [], setup)
@@ -126,17 +140,14 @@ def result(name: str, setup: Setup, args: argparse.Namespace) -> Path:
     return RESULTS / f'{args.data}_{setup.network}_{args.gigapixels:g}g_{name}.json'
 
 
-def train(
-    regime: str, setup: Setup, args: argparse.Namespace, rate: float, seed: int, out: Path, pixels: float
-) -> None:
-    """Train until it has gone through so many pixels."""
+def train(cfg: Config, out: Path, pixels: float) -> list[dict]:
+    """Train until it has gone through so many pixels; what it took until each mark."""
     marks = out / 'marks.json'
-    if marks.exists() and json.loads(marks.read_text())[-1]['mark'] == MARKS:
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    cfg = config_of(regime, setup, argparse.Namespace(pixels=pixels), rate, seed)
-    cfg.dump(config_file(out))
-    run([ROOT / 'benchmarks/regime_train.py', config_file(out), out, pixels], out / 'log.txt')
+    if not marks.exists() or json.loads(marks.read_text())[-1]['mark'] < MARKS:
+        out.mkdir(parents=True, exist_ok=True)
+        cfg.dump(config_file(out))
+        run([ROOT / 'benchmarks/regime_train.py', config_file(out), out, pixels], out / 'log.txt')
+    return json.loads(marks.read_text())
 
 
 def config_file(out: Path) -> Path:
