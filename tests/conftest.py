@@ -2,6 +2,7 @@ import json
 import logging
 import os
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.visualization import DetLocalVisualizer
-from mmengine.config import Config
+from mmengine.config import Config, utils
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
@@ -41,6 +42,14 @@ def _plain_config_text(monkeypatch):
     """Configs are dumped as they are: to lay one out takes yapf a second or more, and every runner does it thrice."""
     for place in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):  # the fork imports it when it needs it
         monkeypatch.setattr(f'{place}.FormatCode', lambda text, **style: (text, True), raising=False)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _metafiles_read_once():
+    """Every base of mmdet has mmengine read the metafiles of all of mmdet's models: a second for each of our configs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', cache(utils.load))
+        yield
 
 
 @pytest.fixture
