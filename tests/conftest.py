@@ -46,7 +46,7 @@ def _plain_config_text(monkeypatch):
 
 @pytest.fixture(scope='session', autouse=True)
 def _metafiles_read_once():
-    """Every base of mmdet has mmengine read the metafiles of all of mmdet's models: a second for each of our configs."""
+    """For each base that is mmdet's, mmengine reads the metafiles of all of mmdet's models: a second per config."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, 'load', cache(utils.load))
         yield

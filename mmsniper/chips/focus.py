@@ -1,0 +1,147 @@
+"""FocusPixels and FocusChips: where a finer scale is worth a look (AutoFocus, sec. 3).
+
+Shapes: M objects, (h, w) cells of a feature map, K chips.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .compiled import compiled
+from .planner import ImageSize
+
+# Objects between these sizes, sqrt(area) in network pixels, are too small for their scale, and are to be looked at in a
+# finer one; up to the last it does not matter. Smaller ones than the first no scale can help.
+TINY, SMALL, MEDIUM = 5.0, 64.0, 90.0
+# What a cell is to be taught: nothing small in it, something small, or nothing at all.
+EMPTY, FOCUS, EITHER = 0, 1, 255
+
+
+def focus_targets(bboxes: ArrayLike, sizes: ArrayLike, shape: tuple[int, int], stride: float) -> NDArray[np.int64]:
+    """What the cells of a feature map are taught: whether they show something that a finer scale would show better.
+
+    Args:
+        bboxes: (M, 4) xyxy, chip frame.
+        sizes: (M,) sqrt(area) of the objects, network pixels, of the whole objects where the chip cuts them. With a
+            size of 0 a box is a region where nothing is taught.
+        shape: (h, w) of the feature map.
+        stride: Network pixels per cell.
+
+    Returns:
+        (h, w) int64: ``FOCUS`` where a cell shares pixels with an object of more than 5 and less than 64 px, else
+        ``EITHER`` where it does with one of at most 5 px, or of 64 to 90 px, else ``EMPTY``.
+    """
+    targets = np.full(shape, EMPTY, np.int64)
+    bboxes = np.asarray(bboxes, np.float64).reshape(-1, 4)
+    _paint(targets, bboxes / stride, np.asarray(sizes, np.float64), TINY, SMALL, MEDIUM)
+    return targets
+
+
+def focus_chips(
+    probabilities: ArrayLike,
+    threshold: float,
+    dilate: int,
+    min_size: float,
+    stride: tuple[float, float],
+    image_size: ImageSize,
+) -> NDArray[np.int64]:
+    """Windows around all cells of a feature map that deserve a finer look.
+
+    Cells over the threshold are dilated; every connected part of them, diagonals included, is enclosed in a box, which
+    grows to the least size, if the image has it; boxes that overlap are enclosed in one, until none do. Together they
+    never show more than the whole image.
+
+    Args:
+        probabilities: (h, w), per cell, that it shows something small.
+        threshold: Cells above count, in (0, 1).
+        dilate: Side of the square, in cells, by which they are dilated; odd, 1 = not at all.
+        min_size: Least side of a chip, image pixels.
+        stride: Image pixels per cell, along x and y. The first cell lies in the image's corner.
+        image_size: (width, height) of the image. Cells beyond it are padding and do not count.
+
+    Returns:
+        (K, 4) xyxy, whole image pixels, inside the image, no two of them overlapping.
+
+    Raises:
+        ValueError: If a setting is malformed.
+    """
+    check_focus(threshold, dilate, min_size)
+    width, height = image_size
+    columns, rows = math.ceil(width / stride[0]), math.ceil(height / stride[1])
+    marked = (np.asarray(probabilities)[:rows, :columns] > threshold).astype(np.uint8)
+    dilated = cv2.dilate(marked, np.ones((dilate, dilate), np.uint8))
+    _, _, parts, _ = cv2.connectedComponentsWithStats(dilated, connectivity=8)
+    first, extent = parts[1:, :2].astype(np.float64), parts[1:, 2:4]  # the first part is what is not marked
+    boxes = np.concatenate([np.floor(first * stride), np.ceil((first + extent) * stride)], axis=1).astype(np.int64)
+    return merged(_grown(boxes, math.ceil(min_size), (int(width), int(height))))
+
+
+def check_focus(threshold: float, dilate: int, min_size: float) -> None:
+    """Try the settings of :func:`focus_chips`.
+
+    Raises:
+        ValueError: If one is malformed.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
+        raise ValueError(f'threshold is a probability, in (0, 1); got {threshold!r}')
+    if isinstance(dilate, bool) or not isinstance(dilate, int) or dilate < 1 or dilate % 2 == 0:
+        raise ValueError(f'dilate is the side of a square of cells, an odd whole number >= 1; got {dilate!r}')
+    if isinstance(min_size, bool) or not isinstance(min_size, (int, float)) or not 0 < min_size < math.inf:
+        raise ValueError(f'min_size is the least side of a chip in pixels, more than 0; got {min_size!r}')
+
+
+@compiled
+def merged(boxes: NDArray) -> NDArray:
+    """Boxes that overlap, enclosed in one, until none do: (K, 4) xyxy, of as many rows or fewer."""
+    boxes = boxes.copy()
+    n = len(boxes)
+    i = 0
+    while i < n:
+        j = i + 1
+        while j < n:
+            if (
+                boxes[i, 0] < boxes[j, 2]
+                and boxes[j, 0] < boxes[i, 2]
+                and boxes[i, 1] < boxes[j, 3]
+                and boxes[j, 1] < boxes[i, 3]
+            ):
+                boxes[i, :2] = np.minimum(boxes[i, :2], boxes[j, :2])
+                boxes[i, 2:] = np.maximum(boxes[i, 2:], boxes[j, 2:])
+                n -= 1
+                boxes[j] = boxes[n]
+                # It is larger now: what it did not overlap, it may, and what came before it, too.
+                i, j = -1, n
+            j += 1
+        i += 1
+    return boxes[:n]
+
+
+def _grown(boxes: NDArray[np.int64], least: int, image_size: tuple[int, int]) -> NDArray[np.int64]:
+    """Boxes with sides of at least so many pixels, or the image's, about their middle as far as that is inside."""
+    limits = np.array(image_size)
+    first, last = np.minimum(boxes[:, :2], limits), np.minimum(boxes[:, 2:], limits)
+    side = np.maximum(last - first, np.minimum(least, limits))
+    first = np.clip(first - (side - (last - first)) // 2, 0, limits - side)
+    return np.concatenate([first, first + side], axis=1)
+
+
+@compiled
+def _paint(targets: NDArray, boxes: NDArray, sizes: NDArray, tiny: float, small: float, medium: float) -> None:
+    """Write the targets of boxes given in cells."""
+    rows, columns = targets.shape
+    for m in range(len(boxes)):
+        if sizes[m] > medium:
+            continue
+        learnt = tiny < sizes[m] < small
+        x1, y1 = max(int(np.floor(boxes[m, 0])), 0), max(int(np.floor(boxes[m, 1])), 0)
+        x2, y2 = min(int(np.ceil(boxes[m, 2])), columns), min(int(np.ceil(boxes[m, 3])), rows)
+        for y in range(y1, y2):
+            for x in range(x1, x2):
+                if learnt:
+                    targets[y, x] = FOCUS
+                elif targets[y, x] == EMPTY:
+                    targets[y, x] = EITHER
