@@ -90,7 +90,7 @@ def object_records(
         return [], Counter()
     boxes = results['gt_bboxes']
     boxes = np.asarray(boxes if isinstance(boxes, np.ndarray) else get_box_tensor(boxes), np.float64)
-    kinds, _ = split_flags(results['gt_ignore_flags'])
+    kinds = split_flags(results['gt_ignore_flags']).kinds
     records, counts = [], Counter(dict.fromkeys(NAMES.values(), 0))
     for n, (box, kind, label) in enumerate(zip(boxes, kinds.tolist(), results['gt_bboxes_labels'], strict=True)):
         counts[NAMES[kind]] += 1

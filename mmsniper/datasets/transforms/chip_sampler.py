@@ -7,10 +7,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, get_box_tensor
 
-from ...chips import ChipPlanner, build_planner, clip_boxes, to_chip, visible_fraction
+from ...chips import ChipPlanner, box_sizes, build_planner, clip_boxes, to_chip, visible_fraction
 from ...registry import TRANSFORMS
 from .bitmaps import shown_pixels, to_bitmaps
-from .flags import IGNORED, INVALID, VALID
+from .flags import IGNORED, INVALID, VALID, join_flags
 from .object_masks import ObjectMasks
 
 
@@ -25,7 +25,8 @@ class ChipSampler(BaseTransform):
 
     Every instance that touches the chip stays, cropped, and ``gt_ignore_flags`` says what it is good for: valid (0),
     ignored region (1: a crowd, or a sliver of an invalid object), or invalid (2: size out of the scale's range, or too
-    little of it inside); see :mod:`~mmsniper.datasets.transforms.flags`.
+    little of it inside), and of what the chip cuts the whole size; see
+    :func:`~mmsniper.datasets.transforms.flags.split_flags`.
 
     Masks may be what :class:`LoadChipAnnotations` leaves, or mmdet's polygons or bitmaps. They become bitmaps of the
     chip's size; but where ``ChipDataset`` sees that only transforms follow which take polygons (``RandomFlip``,
@@ -149,9 +150,12 @@ class ChipSampler(BaseTransform):
         flags = np.where(valid, VALID, np.where(sliver, IGNORED, INVALID))
         flags[crowd] = IGNORED
 
+        cut = (inside != in_image).any(axis=1)
+        whole = box_sizes(in_image * np.tile(zooms, 2))
+
         boxes = chip_bboxes[kept].astype(np.float32)
         results['gt_bboxes'] = boxes if isinstance(results['gt_bboxes'], np.ndarray) else HorizontalBoxes(boxes)
-        results['gt_ignore_flags'] = flags[kept].astype(np.int64)
+        results['gt_ignore_flags'] = join_flags(flags, sizes=np.where(cut, whole, 0))[kept]
         results['instance_idx'] = kept
         if 'gt_bboxes_labels' in results:
             results['gt_bboxes_labels'] = results['gt_bboxes_labels'][kept]

@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS as MMDET_TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 
-from ...chips import ChipKey, clip_boxes, visible_fraction
+from ...chips import ChipKey, box_sizes, clip_boxes, visible_fraction
 from ...registry import TRANSFORMS, type_name
 from ..seeding import seeded
 from .bitmaps import to_bitmaps
@@ -98,8 +98,8 @@ class MixChips(BaseTransform):
         self._check(results)
         ranges: list[tuple[float, float]] = []
         for sample in (results, *results['mix_results']):
-            kinds, chip_idx = split_flags(sample['gt_ignore_flags'])
-            sample['gt_ignore_flags'] = join_flags(kinds, chip_idx + len(ranges))
+            kinds, chip_idx, sizes = split_flags(sample['gt_ignore_flags'])
+            sample['gt_ignore_flags'] = join_flags(kinds, chip_idx + len(ranges), sizes)
             given = sample['valid_range']
             ranges += given if isinstance(given, list) else [given]
             if sample.get('gt_masks') is not None:
@@ -136,11 +136,14 @@ class MixChips(BaseTransform):
         boxes = get_box_tensor(results['gt_bboxes']).numpy()
         window = (0, 0, *results['img_shape'][::-1])
         clipped = clip_boxes(boxes, window)
-        kinds, chip_idx = split_flags(results['gt_ignore_flags'])
+        kinds, chip_idx, sizes = split_flags(results['gt_ignore_flags'])
         hidden = (kinds == VALID) & (visible_fraction(boxes, window) < self.min_visible)
         sliver = (clipped[:, 2:] - clipped[:, :2]).min(axis=1, initial=np.inf) < self.min_side
         kinds = np.where(hidden, INVALID, kinds)
-        results['gt_ignore_flags'] = join_flags(np.where((kinds == INVALID) & sliver, IGNORED, kinds), chip_idx)
+        kinds = np.where((kinds == INVALID) & sliver, IGNORED, kinds)
+        cut = (clipped != boxes).any(axis=1) & (sizes == 0)
+        sizes = np.where(cut, box_sizes(boxes), sizes)
+        results['gt_ignore_flags'] = join_flags(kinds, chip_idx, sizes)
         results['gt_bboxes'] = HorizontalBoxes(clipped)
 
     def __repr__(self) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from mmdet.datasets.transforms import PackDetInputs
+from mmdet.structures.bbox import get_box_tensor
 
+from ...chips import box_sizes
 from ...registry import TRANSFORMS
 from .bitmaps import picked_bitmaps
 from .flags import IGNORED, INVALID, VALID, split_flags
@@ -19,11 +21,12 @@ class PackChipInputs(PackDetInputs):
     """Pack a chip for the network; the last transform of a pipeline with :class:`ChipSampler`.
 
     Beside what ``PackDetInputs`` packs, ``gt_instances.valid`` ((N,) bool tensor) tells valid objects from those seen
-    at the wrong scale, the metainfo has ``chip`` (tuple (x1, y1, x2, y2), image frame), ``chip_scale``, ``scale_idx``
-    and ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances`` carries ``valid_range`` as metainfo
-    too, since assigners see instances only. Where :class:`MixChips` made one sample of C chips, ``valid_range`` is a
-    list of C such pairs, ``gt_instances.chip_idx`` ((N,) int64 tensor) says which of them holds for an object, and the
-    other keys are those of the first chip. Masks become ``BitmapMasks``.
+    at the wrong scale, ``gt_instances.sizes`` ((N,) float32 tensor) is sqrt(area) of each object in chip pixels, of the
+    whole object where the chip cuts it. The metainfo has ``chip`` (tuple (x1, y1, x2, y2), image frame),
+    ``chip_scale``, ``scale_idx`` and ``valid_range`` ((lo, hi) on sqrt(area), chip pixels), and ``gt_instances``
+    carries ``valid_range`` as metainfo too, since assigners see instances only. Where :class:`MixChips` made one sample
+    of C chips, ``valid_range`` is a list of C such pairs, ``gt_instances.chip_idx`` ((N,) int64 tensor) says which of
+    them holds for an object, and the other keys are those of the first chip. Masks become ``BitmapMasks``.
 
     Args:
         meta_keys: What the metainfo keeps besides.
@@ -32,7 +35,12 @@ class PackChipInputs(PackDetInputs):
         ValueError: On a call, if no ``ChipSampler`` ran before it, or a transform between them zoomed the chip.
     """
 
-    mapping_table = {**PackDetInputs.mapping_table, 'gt_valid': 'valid', 'gt_chip_idx': 'chip_idx'}
+    mapping_table = {
+        **PackDetInputs.mapping_table,
+        'gt_valid': 'valid',
+        'gt_sizes': 'sizes',
+        'gt_chip_idx': 'chip_idx',
+    }
 
     def __init__(self, meta_keys: tuple[str, ...] = DET_META_KEYS) -> None:
         super().__init__(meta_keys=tuple(dict.fromkeys((*meta_keys, *CHIP_META_KEYS))))
@@ -49,9 +57,16 @@ class PackChipInputs(PackDetInputs):
                 "fits: take out Resize or RandomAffine's scaling, and set the planner's scales instead"
             )
         flags = np.asarray(results.get('gt_ignore_flags', np.zeros(len(results.get('gt_bboxes', ())))))
-        kinds, chip_idx = split_flags(flags)
+        kinds, chip_idx, sizes = split_flags(flags)
         # mmdet packs flags 0 and 1 only; invalid objects go with the ground truth.
-        results = {**results, 'gt_valid': kinds == VALID, 'gt_ignore_flags': np.where(kinds == INVALID, VALID, kinds)}
+        boxes = results.get('gt_bboxes', np.zeros((len(flags), 4)))
+        shown = box_sizes(np.asarray(boxes if isinstance(boxes, np.ndarray) else get_box_tensor(boxes)))
+        results = {
+            **results,
+            'gt_valid': kinds == VALID,
+            'gt_sizes': np.where(sizes > 0, sizes, shown).astype(np.float32),
+            'gt_ignore_flags': np.where(kinds == INVALID, VALID, kinds),
+        }
         # No array: torch.compile cannot copy one, and mmdet's detectors copy their data samples.
         results['chip'] = tuple(np.asarray(results['chip']).tolist())
         if isinstance(results['valid_range'], list):

@@ -8,6 +8,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 from mmsniper.chips import ChipPlanner
 from mmsniper.datasets.transforms import IGNORED, INVALID, VALID, ChipSampler
+from mmsniper.datasets.transforms.flags import split_flags
 
 PLANNER = ChipPlanner([2.0, (128, 128)], [(None, 60), (40, None)], chip_size=128, stride=16)
 
@@ -66,7 +67,9 @@ def test_boxes_are_cropped_zoomed_and_judged():
         [126, 80, 128, 120],
     ]
     assert results['gt_bboxes_labels'].tolist() == [0, 1, 2, 4, 5]
-    assert results['gt_ignore_flags'].tolist() == [VALID, INVALID, INVALID, IGNORED, IGNORED]
+    assert split_flags(results['gt_ignore_flags']).kinds.tolist() == [VALID, INVALID, INVALID, IGNORED, IGNORED]
+    whole = split_flags(results['gt_ignore_flags']).sizes
+    assert whole == pytest.approx([0, 60, 300, 0, 2 * (17 * 20) ** 0.5], abs=1 / 16), 'of what is cut'
     assert results['valid_range'] == (0, 120)
     assert results['scale_factor'] == (2, 2)
     assert results['img_shape'] == (128, 128)
@@ -75,14 +78,14 @@ def test_boxes_are_cropped_zoomed_and_judged():
 @pytest.mark.parametrize(('min_visible', 'flag'), [(0.4, VALID), (0.5, INVALID)])
 def test_min_visible_decides_on_cut_objects(min_visible, flag):
     results = ChipSampler(PLANNER, min_visible=min_visible)(loaded([[60, 30, 90, 60]], chip=(10, 20, 74, 84)))
-    assert results['gt_ignore_flags'].tolist() == [flag]
+    assert split_flags(results['gt_ignore_flags']).kinds.tolist() == [flag]
 
 
 def test_a_valid_object_is_never_a_sliver():
     # 2 px wide and 100 long: under min_side at the coarse scale, yet this scale is the one that rescues it.
     results = ChipSampler(PLANNER)(loaded([[50, 50, 52, 150]], chip=(0, 0, 300, 200), scale_idx=1))
     assert PLANNER.valid([[50, 50, 52, 150]], (300, 200))[:, 0].tolist() == [True, True]
-    assert results['gt_ignore_flags'].tolist() == [VALID]
+    assert split_flags(results['gt_ignore_flags']).kinds.tolist() == [VALID]
 
 
 def test_small_images_are_padded_to_the_chip_size():
@@ -179,7 +182,7 @@ def test_alone_it_draws_a_chip_per_visit():
     for _ in range(60):
         results = sampler(loaded(boxes, crowd=[2]))
         chips.add((tuple(results['chip'].tolist()), results['scale_idx']))
-        assert (results['gt_ignore_flags'] == VALID).any()
+        assert (split_flags(results['gt_ignore_flags']).kinds == VALID).any()
     assert {scale for _, scale in chips} == {0}, 'a crowd makes no chip'
     assert len(chips) > 20
     empty = {tuple(sampler(loaded([]))['chip'].tolist()) for _ in range(20)}

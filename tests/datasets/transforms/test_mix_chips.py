@@ -104,7 +104,7 @@ def test_a_mosaic_demotes_what_it_cuts_off():
     first = sample(boxes, [VALID, VALID, VALID, INVALID, VALID])
     others = [sample([[40, 40, 50, 50]], [kind], valid_range=(0.0, float(n))) for n, kind in enumerate((0, 1, 2))]
     mixed = mosaic(first | dict(mix_results=others))
-    kinds, chip_idx = split_flags(mixed['gt_ignore_flags'])
+    kinds, chip_idx, _ = split_flags(mixed['gt_ignore_flags'])
     assert mixed['gt_bboxes'].tensor[:4].tolist() == [[8, 8, 28, 28], [0, 2, 18, 28], [0, 2, 8, 28], [0, 1, 3, 28]]
     # Whole; more than half of it left; too little left; a sliver; the last one is gone. Then the others, whole.
     assert kinds.tolist() == [VALID, VALID, INVALID, IGNORED, VALID, IGNORED, INVALID]
@@ -175,7 +175,7 @@ def test_a_window_of_the_mix_is_kept():
         for x1, y1, x2, y2 in mixed['gt_bboxes'].tensor.int().tolist():
             drawn[y1:y2, x1:x2] = True
         np.testing.assert_array_equal(mixed['img'][..., 0] == 255, drawn)
-        kinds, _ = split_flags(mixed['gt_ignore_flags'])
+        kinds = split_flags(mixed['gt_ignore_flags']).kinds
         whole = [(box[2] - box[0]) * (box[3] - box[1]) >= 160 for box in mixed['gt_bboxes'].tensor.tolist()]
         assert [kind == VALID for kind in kinds] == whole
         shown += len(whole)
