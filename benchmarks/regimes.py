@@ -32,7 +32,7 @@ from regime_train import MARKS
 from tta import average_precision
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
-RATES = (0.0007, 0.0014, 0.0028)
+RATES = (0.0014, 0.0028, 0.0056)
 SEARCH = 0.2
 # From this mark on (of four) a run is tested in all ways; before, at one scale.
 WELL_TRAINED = 3

@@ -70,6 +70,13 @@ def focus_chips(
         ValueError: If a setting is malformed.
     """
     check_focus(threshold, dilate, min_size)
+    return join_boxes(focus_boxes(probabilities, threshold, dilate, stride, image_size), min_size, image_size)
+
+
+def focus_boxes(
+    probabilities: ArrayLike, threshold: float, dilate: int, stride: tuple[float, float], image_size: ImageSize
+) -> NDArray[np.int64]:
+    """Boxes around the parts of what is over the threshold, (K, 4), as they are; see :func:`focus_chips`."""
     width, height = image_size
     columns, rows = math.ceil(width / stride[0]), math.ceil(height / stride[1])
     marked = (np.asarray(probabilities)[:rows, :columns] > threshold).astype(np.uint8)
@@ -77,7 +84,16 @@ def focus_chips(
     _, _, parts, _ = cv2.connectedComponentsWithStats(dilated, connectivity=8)
     first, extent = parts[1:, :2].astype(np.float64), parts[1:, 2:4]  # the first part is what is not marked
     boxes = np.concatenate([np.floor(first * stride), np.ceil((first + extent) * stride)], axis=1).astype(np.int64)
-    return merged(_grown(boxes, math.ceil(min_size), (int(width), int(height))))
+    return np.minimum(boxes, [width, height, width, height])
+
+
+def join_boxes(boxes: NDArray[np.int64], min_size: float, image_size: ImageSize) -> NDArray[np.int64]:
+    """Boxes (K, 4) of one or of several maps, image pixels, grown and joined; see :func:`focus_chips`."""
+    limits = np.array(image_size, np.int64)
+    first, last = boxes[:, :2], boxes[:, 2:]
+    side = np.maximum(last - first, np.minimum(math.ceil(min_size), limits))
+    first = np.clip(first - (side - (last - first)) // 2, 0, limits - side)
+    return merged(np.concatenate([first, first + side], axis=1))
 
 
 def check_focus(threshold: float, dilate: int, min_size: float) -> None:
@@ -118,15 +134,6 @@ def merged(boxes: NDArray) -> NDArray:
             j += 1
         i += 1
     return boxes[:n]
-
-
-def _grown(boxes: NDArray[np.int64], least: int, image_size: tuple[int, int]) -> NDArray[np.int64]:
-    """Boxes with sides of at least so many pixels, or the image's, about their middle as far as that is inside."""
-    limits = np.array(image_size)
-    first, last = np.minimum(boxes[:, :2], limits), np.minimum(boxes[:, 2:], limits)
-    side = np.maximum(last - first, np.minimum(least, limits))
-    first = np.clip(first - (side - (last - first)) // 2, 0, limits - side)
-    return np.concatenate([first, first + side], axis=1)
 
 
 @compiled

@@ -2,14 +2,17 @@
 
 from .assigners import ValidRangeAssigner, ValidRangeATSSAssigner, ValidRangeRoIAssigner
 from .fcos_head import ValidRangeFCOSHead
+from .focus import FocusHead, with_focus
 from .multi_scale_tta import MultiScaleChipTTA
 from .samplers import ValidRangeSampler
 
 __all__ = [
+    'FocusHead',
     'MultiScaleChipTTA',
     'ValidRangeATSSAssigner',
     'ValidRangeAssigner',
     'ValidRangeFCOSHead',
     'ValidRangeRoIAssigner',
     'ValidRangeSampler',
+    'with_focus',
 ]

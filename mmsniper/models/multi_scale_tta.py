@@ -6,7 +6,6 @@ import copy
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import groupby
 
 import torch
 from mmdet.models.detectors import RPN, TwoStagePanopticSegmentor
@@ -21,11 +20,13 @@ from ..chips.pyramid import build_planner
 from ..chips.scales import NUMBER, Scale
 from ..large_images import LargeImage
 from ..registry import MODELS
+from .focus.search import check_branch, focus_settings, focused
 from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
 from .pyramid import FOLLOWS, Ranges, choose_pyramid, say_if_reduced, say_if_untaught
-from .views import View, choose_views, padded_to_strides
+from .tta_inputs import check_input, image_size, name_of, no_instances, opened
+from .views import View, batches, choose_views, padded_to_strides
 
 DEFAULTS = dict(
     scales=FOLLOWS,
@@ -36,7 +37,10 @@ DEFAULTS = dict(
     max_per_img=None,
     max_canvas=2048,
     batch_pixels=2048**2,
+    focus=None,
 )
+# Of views that FocusChips make, no two have the same shape; a batch may be a quarter padding.
+FOCUS_SLACK = 1.25
 # Who tests an RPN, to mine or for recall, wants every proposal.
 RPN_DEFAULTS = dict(score_thr=0.0, max_per_img=-1)
 # What a setting may be, and whether it is; the others are checked where they are used.
@@ -81,6 +85,10 @@ class MultiScaleChipTTA(BaseTTAModel):
             - max_canvas (2048): longest side of a view in network pixels, see
               :func:`~mmsniper.models.views.choose_views` for which objects are whole in one tile.
             - batch_pixels (2048 * 2048): network pixels that go through the detector at a time.
+            - focus: look at the last scale, the coarsest, whole, and at the finer ones only where the one before has
+              seen something small (AutoFocus): ``dict(threshold=..., dilate=..., min_size=...)``, or one such dict per
+              finer scale, see :class:`~mmsniper.models.focus.FocusSettings`. It takes a detector that was trained with
+              ``mmsniper.WithFocus``. Default None: every scale is looked at whole.
         data_preprocessor: For a module given as a config, in place of its own. One that pads to no multiple
             (``pad_size_divisor=1``) pads views to multiples of 32.
 
@@ -100,12 +108,16 @@ class MultiScaleChipTTA(BaseTTAModel):
             )
         super().__init__(module, data_preprocessor)
         if isinstance(self.module, TwoStagePanopticSegmentor):  # whose fusion head would fail on unpasted masks
-            raise ValueError(_no_instances(self.module))
+            raise ValueError(no_instances(self.module))
         self.is_rpn = isinstance(self.module, RPN)
         cfg = {**copy.deepcopy(DEFAULTS), **(RPN_DEFAULTS if self.is_rpn else {}), **(tta_cfg or {})}
         if unknown := set(cfg) - set(DEFAULTS):
             raise TypeError(f'tta_cfg has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
         self.given = cfg['scales'], cfg['ranges']
+        self.given_focus, self.focus = cfg['focus'], []
+        self.slack = 1.0 if self.given_focus is None else FOCUS_SLACK
+        if self.given_focus is not None:
+            check_branch(self.module)
         self.planner: ChipPlanner | None = None
         # Until it is known what they follow from.
         self.scales: tuple[Scale, ...] = ()
@@ -140,6 +152,8 @@ class MultiScaleChipTTA(BaseTTAModel):
         """
         self.planner = build_planner(planner) if planner else None
         self.scales, self.ranges = choose_pyramid(*self.given, self.planner, self.is_rpn)
+        if self.given_focus is not None:
+            self.focus = focus_settings(self.given_focus, len(self.scales))
 
     @torch.no_grad()
     def test_step(self, data: dict) -> list[DetDataSample]:
@@ -153,28 +167,34 @@ class MultiScaleChipTTA(BaseTTAModel):
             The data samples with ``pred_instances`` in the image frame, see :func:`~mmsniper.models.merging.merge`.
         """
         samples = list(data['data_samples'])
-        images = list(data['inputs']) if 'inputs' in data else [_opened(sample) for sample in samples]
+        images = list(data['inputs']) if 'inputs' in data else [opened(sample) for sample in samples]
         for image, sample in zip(images, samples, strict=True):
-            self._check(image, sample)
+            check_input(image, sample)
         samplelist_boxtype2tensor(samples)  # what the detector's preprocessor does to ground truth
-        views = [view for n, image in enumerate(images) for view in self.choose_views(n, image, samples[n])]
+        if self.given_focus is None:
+            views = [view for n, image in enumerate(images) for view in self.choose_views(n, image, samples[n])]
+            found = self.run_views(images, samples, views)
+        else:
+            check_branch(self.module)
+            found = focused(self, images, samples)
         seen: list[list[DetDataSample]] = [[] for _ in images]
-        for view, sample in self.run_views(images, samples, views):
+        tiles: list[Counter[int]] = [Counter() for _ in images]
+        for view, sample in found:
             seen[view.image_idx].append(sample)
-        tiles = [Counter(view.scale_idx for view in views if view.image_idx == n) for n in range(len(images))]
+            tiles[view.image_idx][view.scale_idx] += 1
         most = [max(counts.values()) // (2 if self.flip else 1) for counts in tiles]
         return [self._merge_views(*one) for one in zip(seen, samples, most, strict=True)]
 
     def choose_views(self, image_idx: int, image: Tensor | LargeImage, sample: DetDataSample) -> list[View]:
         """Where to look in one image."""
-        size = _size(image)
+        size = image_size(image)
         if not self.scales:
             self.follow(None)
         self._check_pyramid(size, sample)
         try:
             return choose_views(image_idx, size, self.scales, self.ranges, self.flip, self.max_canvas)
         except ValueError as error:
-            raise ValueError(f'{_name(sample)}, {size[0]} x {size[1]} px: {error}') from error
+            raise ValueError(f'{name_of(sample)}, {size[0]} x {size[1]} px: {error}') from error
 
     def run_views(
         self, images: Sequence[Tensor | LargeImage], samples: Sequence[DetDataSample], views: Sequence[View]
@@ -192,29 +212,31 @@ class MultiScaleChipTTA(BaseTTAModel):
         done: list[tuple[View, DetDataSample]] = []
         device = next(self.module.parameters()).device
         on_device = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
-        for shape, group in groupby(sorted(views, key=lambda view: view.shape), key=lambda view: view.shape):
-            same = list(group)
-            step = max(self.batch_pixels // (shape[0] * shape[1]), 1)
-            for first in range(0, len(same), step):
-                batch = same[first : first + step]
-                # The detector is to leave boxes in the view frame: what it takes for the original image is the view.
-                shown = [DetDataSample(metainfo={**samples[view.image_idx].metainfo, **view.meta}) for view in batch]
-                inputs = [view.cut(on_device[view.image_idx], device) for view in batch]
-                with unpasted_masks(self.module), padded_to_strides(self.module):
-                    predicted = self.module.test_step(dict(inputs=inputs, data_samples=shown))
-                for view, sample in zip(batch, predicted, strict=True):
-                    whole, image = samples[view.image_idx], images[view.image_idx]
-                    if 'pred_instances' not in sample:
-                        raise ValueError(f'{_name(whole)}: {_no_instances(self.module)}')
-                    size = _size(image)
-                    found = sample.pred_instances
-                    full = self.view_limit is not None and len(found) >= self.view_limit
-                    full = full and bool((found.scores >= self.report_thr).all())
-                    instances = from_view(found, view, size, self.ranges[view.scale_idx])
-                    meta = dict(whole.metainfo, n_full_views=int(full))
-                    done.append((view, DetDataSample(metainfo=meta, pred_instances=instances)))
-                if self.on_progress is not None:
-                    self.on_progress(len(done), len(views))
+        for batch in batches(views, self.batch_pixels, self.slack):
+            # The detector is to leave boxes in the view frame: what it takes for the original image is the view.
+            shown = [DetDataSample(metainfo={**samples[view.image_idx].metainfo, **view.meta}) for view in batch]
+            inputs = [view.cut(on_device[view.image_idx], device) for view in batch]
+            with unpasted_masks(self.module), padded_to_strides(self.module):
+                predicted = self.module.test_step(dict(inputs=inputs, data_samples=shown))
+            for view, sample in zip(batch, predicted, strict=True):
+                whole, image = samples[view.image_idx], images[view.image_idx]
+                if 'pred_instances' not in sample:
+                    raise ValueError(f'{name_of(whole)}: {no_instances(self.module)}')
+                size = image_size(image)
+                found = sample.pred_instances
+                full = self.view_limit is not None and len(found) >= self.view_limit
+                full = full and bool((found.scores >= self.report_thr).all())
+                low, high = self.ranges[view.scale_idx]
+                if self.given_focus is not None and view.scale_idx:
+                    low = 0.0  # what finer scales do not look at is sorted out there
+                instances = from_view(found, view, size, (low, high))
+                meta = dict(whole.metainfo, n_full_views=int(full))
+                seen = DetDataSample(metainfo=meta, pred_instances=instances)
+                if 'focus' in sample:
+                    seen.focus = sample.focus
+                done.append((view, seen))
+            if self.on_progress is not None:
+                self.on_progress(len(done), len(views))
         return done
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
@@ -239,58 +261,14 @@ class MultiScaleChipTTA(BaseTTAModel):
         sample.set_metainfo({name: count for name, count in counts.items() if count})
         if not self.said_left_out and (text := describe(sample, most, self.view_limit)):
             self.said_left_out = True
-            print_log(f'{_name(sample)}: {text}. This is said of the first such image only', 'current', logging.WARNING)
+            print_log(
+                f'{name_of(sample)}: {text}. This is said of the first such image only', 'current', logging.WARNING
+            )
         return sample
 
     def _check_pyramid(self, size: tuple[int, int], sample: DetDataSample) -> None:
-        pyramid = self.scales, self.ranges, self.planner, size, _name(sample)
+        pyramid = self.scales, self.ranges, self.planner, size, name_of(sample)
         if self.planner and not self.checked and not self.is_rpn and self.given != (FOLLOWS, FOLLOWS):
             say_if_untaught(*pyramid)
         self.checked = True
         self.warned = self.warned or say_if_reduced(*pyramid)
-
-    def _check(self, image: Tensor | LargeImage | Sequence, sample: DetDataSample | Sequence) -> None:
-        if not isinstance(image, (Tensor, LargeImage)):
-            raise ValueError(
-                f'{_name(sample[0])}: tta_pipeline makes views of it, and so does MultiScaleChipTTA: take TestTimeAug '
-                'out; only LoadImageFromFile (or OpenImage), LoadAnnotations and PackDetInputs belong there'
-            )
-        if 'ori_shape' not in sample:
-            raise ValueError(f"{_name(sample)}: has no ori_shape; add 'ori_shape' to PackDetInputs' meta_keys")
-        if sample.get('flip'):
-            raise ValueError(
-                f'{_name(sample)}: tta_pipeline has flipped it; take RandomFlip out: tta_cfg=dict(flip=True) shows '
-                'mirrored views, too'
-            )
-        width, height = _size(image)
-        if (height, width) != tuple(sample.ori_shape[:2]):
-            raise ValueError(
-                f'{_name(sample)}: tta_pipeline made {width} x {height} pixels of '
-                f'{sample.ori_shape[1]} x {sample.ori_shape[0]}; take Resize, Pad and the like out: '
-                'MultiScaleChipTTA scales by itself'
-            )
-
-
-def _size(image: Tensor | LargeImage) -> tuple[int, int]:
-    """(width, height)."""
-    return image.size if isinstance(image, LargeImage) else (image.shape[-1], image.shape[-2])
-
-
-def _opened(sample: DetDataSample) -> LargeImage:
-    if not sample.get('img_path'):
-        raise ValueError(
-            'tta_pipeline gives neither pixels nor the file to read them from: begin it with LoadImageFromFile or '
-            "mmsniper.OpenImage, and add 'img_path' to PackDetInputs' meta_keys"
-        )
-    return LargeImage(sample.img_path)
-
-
-def _no_instances(detector: nn.Module) -> str:
-    return (
-        f'MultiScaleChipTTA merges pred_instances, which {type(detector).__name__} does not predict; use a detector or '
-        'an instance segmentor'
-    )
-
-
-def _name(sample: DetDataSample) -> str:
-    return str(sample.get('img_path', 'an image'))

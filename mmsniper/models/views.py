@@ -6,7 +6,7 @@ Shapes: P detections. The *view frame* is network pixels of one view.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ class View(NamedTuple):
         shape: (height, width) in network pixels.
         overlap: What neighbouring tiles share along x and y, in image pixels; 0 where the view spans the image.
         flip: Mirrored left to right.
+        chip: x1, y1, x2, y2 of the FocusChip that the view shows or is a tile of; None = of the whole image.
     """
 
     image_idx: int
@@ -43,6 +44,7 @@ class View(NamedTuple):
     shape: tuple[int, int]
     overlap: tuple[int, int] = (0, 0)
     flip: bool = False
+    chip: tuple[int, int, int, int] | None = None
 
     @property
     def zoom(self) -> tuple[float, float]:
@@ -92,7 +94,7 @@ class View(NamedTuple):
         return torch.stack([self.shape[1] - x2, y1, self.shape[1] - x1, y2], -1)
 
     def whole(self, bboxes: Tensor, image_size: tuple[int, int]) -> Tensor:
-        """Which detections are no part of something that another tile shows whole: (P,) bool.
+        """Which detections are no part of something that another tile, or a coarser scale, shows whole: (P,) bool.
 
         Args:
             bboxes: (P, 4) xyxy, image frame.
@@ -103,13 +105,16 @@ class View(NamedTuple):
             low, high = bboxes[:, axis], bboxes[:, axis + 2]
             margin = BORDER / self.zoom[axis]
             first, last = self.window[axis], self.window[axis + 2]
-            cut = bboxes.new_zeros(len(bboxes), dtype=bool)
-            if first > 0:
-                cut |= low < first + margin
-            if last < image_size[axis]:
-                cut |= high > last - margin
-            # What is longer than the overlap need not be whole in any tile; a part is better than nothing.
-            keep &= ~(cut & (high - low <= self.overlap[axis] - 2 * margin))
+            for border, within, cut in (
+                (first, 0, low < first + margin),
+                (last, image_size[axis], high > last - margin),
+            ):
+                if border == within:
+                    continue
+                # What is longer than the overlap need not be whole in any tile; a part is better than nothing. What
+                # goes on beyond a FocusChip the coarser scale has seen.
+                at_chip = self.chip is not None and border in (self.chip[axis], self.chip[axis + 2])
+                keep &= ~(cut if at_chip else cut & (high - low <= self.overlap[axis] - 2 * margin))
         return keep
 
 
@@ -139,16 +144,65 @@ def choose_views(
     Raises:
         ValueError: If no tile could hold the largest objects of a scale.
     """
+    return [
+        view
+        for scale_idx, (scale, size_range) in enumerate(zip(scales, ranges, strict=True))
+        for view in scale_views(image_idx, image_size, scale_idx, scale, size_range[1], flip, max_canvas)
+    ]
+
+
+def scale_views(
+    image_idx: int,
+    image_size: tuple[int, int],
+    scale_idx: int,
+    scale: Scale,
+    largest: float,
+    flip: bool,
+    max_canvas: int,
+    chip: tuple[int, int, int, int] | None = None,
+) -> list[View]:
+    """The views of one scale of one image, or of a part of it; see :func:`choose_views`.
+
+    Args:
+        image_idx: Which image of the batch.
+        image_size: (width, height) of the image.
+        scale_idx: Index into the scales.
+        scale: The scale.
+        largest: Upper end of the scale's range.
+        flip: Also show every view mirrored.
+        max_canvas: Longest side of a view in network pixels.
+        chip: x1, y1, x2, y2 of the part; None = all.
+    """
+    zoom = scale_factor(scale, *image_size)
+    left, top, right, bottom = chip or (0, 0, *image_size)
     views = []
-    for s, scale in enumerate(scales):
-        zoom = scale_factor(scale, *image_size)
-        xs, ys = (_spans(length, zoom, ranges[s][1], max_canvas) for length in image_size)
-        for y1, y2, h, overlap_y in ys:
-            for x1, x2, w, overlap_x in xs:
-                for mirrored in (False, True)[: 1 + flip]:
-                    window, overlap = (x1, y1, x2, y2), (overlap_x, overlap_y)
-                    views.append(View(image_idx, s, window, (h, w), overlap, mirrored))
+    for y1, y2, h, overlap_y in _spans(bottom - top, zoom, largest, max_canvas):
+        for x1, x2, w, overlap_x in _spans(right - left, zoom, largest, max_canvas):
+            for mirrored in (False, True)[: 1 + flip]:
+                window = (left + x1, top + y1, left + x2, top + y2)
+                views.append(View(image_idx, scale_idx, window, (h, w), (overlap_x, overlap_y), mirrored, chip))
     return views
+
+
+def batches(views: Sequence[View], most_pixels: int, slack: float) -> Iterator[list[View]]:
+    """Views that go through the network together, padded to the largest of them.
+
+    Args:
+        views: Of any images and scales.
+        most_pixels: Network pixels of a batch, padding included; a view may be larger.
+        slack: A batch with its padding has at most so many times the pixels of its views; 1 = views of one shape only.
+    """
+    batch: list[View] = []
+    for view in sorted(views, key=lambda view: view.shape):
+        grown = [*batch, view]
+        shown = sum(one.shape[0] * one.shape[1] for one in grown)
+        padded = len(grown) * max(one.shape[0] for one in grown) * max(one.shape[1] for one in grown)
+        if batch and (padded > slack * shown or padded > most_pixels):
+            yield batch
+            grown = [view]
+        batch = grown
+    if batch:
+        yield batch
 
 
 def _spans(length: int, zoom: float, largest: float, max_canvas: int) -> list[tuple[int, int, int, int]]:

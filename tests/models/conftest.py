@@ -41,6 +41,7 @@ DETECTORS = dict(
         ),
     ),
     retinanet=('_base_/models/retinanet_r50_fpn.py', dict(**SMALL, bbox_head=DENSE, test_cfg=ONE_STAGE)),
+    atss=('atss/atss_r50_fpn_1x_coco.py', dict(**SMALL, bbox_head={**DENSE, 'feat_channels': 32}, test_cfg=ONE_STAGE)),
     fcos=(
         'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
         dict(**SMALL, bbox_head=dict(**DENSE, norm_cfg=None), test_cfg=ONE_STAGE),

@@ -1,0 +1,191 @@
+"""Which views of finer scales are worth it: FocusChips of what coarser ones have seen (AutoFocus, sec. 3.2, 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...chips.focus import check_focus, focus_boxes, join_boxes
+from ...chips.scales import scale_factor
+from ..tta_inputs import image_size
+from ..valid_range import sizes_of
+from ..views import BORDER, View, scale_views
+
+if TYPE_CHECKING:
+    from ..multi_scale_tta import MultiScaleChipTTA
+
+Seen = tuple[View, DetDataSample]
+
+DEFAULTS = dict(threshold=0.1, dilate=3, min_size=128)
+
+
+class FocusSettings(NamedTuple):
+    """How the FocusChips of a scale are made; see :func:`~mmsniper.chips.focus.focus_chips`.
+
+    Attributes:
+        threshold: Probability above which a cell of the next coarser scale counts.
+        dilate: Cells.
+        min_size: Least side of a chip in network pixels of the scale.
+    """
+
+    threshold: float
+    dilate: int
+    min_size: float
+
+
+def focus_settings(given: Mapping | Sequence[Mapping], n_scales: int) -> list[FocusSettings]:
+    """Settings per scale that is looked at in part: all but the last, which is the coarsest.
+
+    Args:
+        given: As ``tta_cfg.focus`` has them, of all scales or of each; what is left out has its default.
+        n_scales: Of the pyramid.
+
+    Raises:
+        TypeError: If a setting does not exist.
+        ValueError: If one is malformed, or there are settings of another number of scales, or but one scale.
+    """
+    if n_scales < 2:
+        raise ValueError(
+            'tta_cfg.focus looks at a finer scale where a coarser one has seen something small, but tta_cfg has but '
+            f'{n_scales} scale: take focus out, or give a second one'
+        )
+    every = [given] * (n_scales - 1) if isinstance(given, Mapping) else list(given)
+    if len(every) != n_scales - 1:
+        raise ValueError(
+            f'tta_cfg.focus has settings of {len(every)} scales, but {n_scales - 1} of {n_scales} are looked at in '
+            'part, all but the coarsest: give as many, or one dict for all'
+        )
+    found = []
+    for one in every:
+        if unknown := set(one) - set(DEFAULTS):
+            raise TypeError(f'tta_cfg.focus has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
+        settings: dict[str, Any] = {**DEFAULTS, **one}
+        try:
+            check_focus(**settings)
+        except ValueError as error:
+            raise ValueError(f'tta_cfg.focus: {error}') from None
+        found.append(FocusSettings(**settings))
+    return found
+
+
+def check_branch(detector: nn.Module) -> None:
+    """See that a detector has a branch, and that it is trained.
+
+    Raises:
+        ValueError: If not; with the line to write.
+    """
+    head = getattr(detector, 'focus_head', None)
+    if head is None:
+        raise ValueError(
+            f'tta_cfg.focus needs a detector with a FocusHead: train with model=dict(type="mmsniper.WithFocus", '
+            f"detector='{type(detector).__name__}'), or take focus out"
+        )
+    if not head.trained:
+        raise ValueError(
+            'tta_cfg.focus needs a trained FocusHead, but the checkpoint has none: it comes from a detector without '
+            'mmsniper.WithFocus. Train with it, or take focus out'
+        )
+
+
+def next_chips(
+    found: Sequence[Seen],
+    settings: FocusSettings,
+    zoom: float,
+    stride: int,
+    size: tuple[int, int],
+) -> NDArray[np.int64]:
+    """FocusChips of the next finer scale of an image.
+
+    Args:
+        found: The views of a scale, and what was seen there, with ``focus``.
+        settings: Of the finer scale.
+        zoom: Of the finer scale, network pixels per image pixel.
+        stride: Network pixels per cell.
+        size: (width, height) of the image.
+
+    Returns:
+        (K, 4) xyxy, whole image pixels, disjoint.
+    """
+    boxes = [np.zeros((0, 4), np.int64)]
+    for view, sample in found:
+        x1, y1, x2, y2 = view.window
+        steps = stride / view.zoom[0], stride / view.zoom[1]
+        part = focus_boxes(sample.focus.cpu(), settings.threshold, settings.dilate, steps, (x2 - x1, y2 - y1))
+        if view.flip:
+            part[:, [0, 2]] = x2 - x1 - part[:, [2, 0]]
+        boxes.append(part + np.array([x1, y1, x1, y1]))
+    return join_boxes(np.concatenate(boxes), settings.min_size / zoom, size)
+
+
+def seen_whole(bboxes: Tensor, chips: NDArray[np.int64], zoom: float, size: tuple[int, int]) -> Tensor:
+    """Which boxes lie in a chip, off its borders inside the image: (P, 4), (K, 4), image frame -> (P,) bool.
+
+    Args:
+        bboxes: Detections of a coarser scale.
+        chips: Of the next finer one.
+        zoom: Of the finer one.
+        size: (width, height) of the image.
+    """
+    inside = bboxes.new_zeros(len(bboxes), dtype=torch.bool)
+    margin = BORDER / zoom
+    for chip in chips.tolist():
+        limits = [
+            *(-np.inf if edge == 0 else edge + margin for edge in chip[:2]),
+            *(np.inf if edge == side else edge - margin for edge, side in zip(chip[2:], size, strict=True)),
+        ]
+        first, last = bboxes.new_tensor(limits).split(2)
+        inside |= (bboxes[:, :2] >= first).all(1) & (bboxes[:, 2:] <= last).all(1)
+    return inside
+
+
+def focused(tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataSample]) -> list[Seen]:
+    """Look at the coarsest scale of all images, then at each finer one where the one before has seen something small.
+
+    What is too small for a scale's range, it answers for nevertheless where the finer scale does not show it whole.
+
+    Args:
+        tta: With settings, whose ``run_views`` looks.
+        images: Per image (3, H, W), or its file.
+        samples: Per image its data sample.
+
+    Returns:
+        The views, and per view what it says of its image.
+    """
+    sizes = [image_size(image) for image in images]
+    every = [view for n, image in enumerate(images) for view in tta.choose_views(n, image, samples[n])]
+    coarsest = len(tta.scales) - 1
+    views = [view for view in every if view.scale_idx == coarsest]
+    done: list[Seen] = []
+    for finer in reversed(range(-1, coarsest)):
+        found = tta.run_views(images, samples, views)
+        done += found
+        views = []
+        for n, size in enumerate(sizes if finer >= 0 else ()):
+            whole = [view for view in every if view.image_idx == n and view.scale_idx == finer]
+            mine = [pair for pair in found if pair[0].image_idx == n]
+            zoom = scale_factor(tta.scales[finer], *size)
+            chips = next_chips(mine, tta.focus[finer], zoom, tta.module.focus_head.stride, size)
+            largest, flip, canvas = tta.ranges[finer][1], tta.flip, tta.max_canvas
+            parts = [
+                view
+                for chip in chips.tolist()
+                for view in scale_views(n, size, finer, tta.scales[finer], largest, flip, canvas, tuple(chip))
+            ]
+            if _pixels(parts) >= _pixels(whole):
+                chips, parts = np.array([[0, 0, *size]]), whole
+            views += parts
+            for _, sample in mine:
+                seen = sample.pred_instances
+                small = sizes_of(seen.bboxes) < tta.ranges[finer + 1][0]
+                sample.pred_instances = seen[~(small & seen_whole(seen.bboxes, chips, zoom, size))]
+    return done
+
+
+def _pixels(views: Sequence[View]) -> int:
+    return sum(view.shape[0] * view.shape[1] for view in views)

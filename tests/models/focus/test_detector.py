@@ -1,0 +1,168 @@
+"""Detectors with a FocusHead: what the branch adds, and that all else stays as it was."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.runner.checkpoint import load_state_dict
+from mmengine.structures import InstanceData
+
+NAMES = ['faster_rcnn', 'mask_rcnn', 'cascade_mask_rcnn', 'retinanet', 'atss', 'fcos']
+
+
+@pytest.fixture
+def pair(detector_cfg):
+    """Builds a detector without and with a branch, from the same seed."""
+
+    def build(name, **head):
+        plain = detector_cfg(name)
+        focused = dict(
+            copy.deepcopy(plain),
+            type='mmsniper.WithFocus',
+            detector=plain.type,
+            focus_head=dict(feat_channels=8, **head),
+        )
+        models = []
+        for cfg in (plain, focused):
+            torch.manual_seed(0)
+            model = MODELS.build(copy.deepcopy(cfg))
+            model.init_weights()
+            models += [model, torch.rand(1)]
+        return models
+
+    return build
+
+
+def batch():
+    """Two chips of 128 px with objects, and what mmdet's preprocessor leaves of them."""
+    samples = []
+    for bboxes, sizes in (([[10, 10, 40, 44], [60, 0, 128, 128]], [32, 300]), ([[0, 0, 20, 20]], [20])):
+        sample = DetDataSample(metainfo=dict(img_shape=(128, 128), batch_input_shape=(128, 128), pad_shape=(128, 128)))
+        sample.set_metainfo(dict(scale_factor=(1.0, 1.0), ori_shape=(128, 128)))
+        masks = dict(masks=bitmaps(bboxes))
+        sample.gt_instances = InstanceData(
+            bboxes=torch.tensor(bboxes).float(),
+            labels=torch.zeros(len(bboxes)).long(),
+            sizes=torch.tensor(sizes).float(),
+            **masks,
+        )
+        sample.ignored_instances = InstanceData(
+            bboxes=torch.tensor([[90.0, 90, 100, 100]]), labels=torch.zeros(1).long()
+        )
+        samples.append(sample)
+    torch.manual_seed(1)
+    return torch.randn(2, 3, 128, 128), samples
+
+
+def bitmaps(bboxes):
+    masks = np.zeros((len(bboxes), 128, 128), np.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, bboxes, strict=True):
+        mask[y1:y2, x1:x2] = 1
+    return BitmapMasks(masks, 128, 128)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_detector_stays_as_it_was(pair, name):
+    plain, drawn, focused, drawn_too = pair(name)
+    assert isinstance(focused, type(plain))
+    assert drawn == drawn_too, 'the same random numbers'
+    weights, more = plain.state_dict(), focused.state_dict()
+    assert set(more) - set(weights) == {
+        f'focus_head.{part}' for part in ('conv.weight', 'conv.bias', 'score.weight', 'score.bias')
+    }
+    assert list(more)[: len(weights)] == list(weights)
+    assert all(torch.equal(weights[key], more[key]) for key in weights)
+
+    losses = []
+    for model in (plain, focused):
+        inputs, samples = batch()
+        torch.manual_seed(2)
+        losses.append(model.train().loss(inputs, samples))
+        losses.append(torch.rand(1))
+    extra = losses[2].pop('loss_focus')
+    assert extra > 0 and extra.requires_grad
+    assert set(losses[0]) == set(losses[2])
+    for key, value in losses[0].items():
+        for one, other in zip(
+            value if isinstance(value, list) else [value],
+            losses[2][key] if isinstance(value, list) else [losses[2][key]],
+            strict=True,
+        ):
+            assert torch.equal(one, other), key
+    assert losses[1] == losses[3], 'the same random numbers in a step'
+
+    found = []
+    for model in (plain, focused):
+        inputs, samples = batch()
+        found.append(model.eval().predict(inputs, samples))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one.pred_instances.bboxes, other.pred_instances.bboxes)
+        assert other.focus.shape == (8, 8)
+        assert ((other.focus > 0) & (other.focus < 1)).all()
+
+
+def test_the_backbone_runs_once(pair):
+    *_, focused, _ = pair('faster_rcnn')
+    calls = []
+    focused.backbone.register_forward_hook(lambda *_: calls.append(1))
+    inputs, samples = batch()
+    focused.loss(inputs, samples)
+    focused.eval().predict(*batch())
+    assert len(calls) == 2
+
+
+def test_the_branch_learns_what_is_small(pair):
+    *_, focused, _ = pair('faster_rcnn')
+    inputs, samples = batch()
+    targets = focused.focus_head.targets(samples, (8, 8))
+    assert targets.shape == (2, 8, 8)
+    assert (targets == 1).sum(dim=(1, 2)).tolist() == [9, 4], 'cells of the object of 32 px, and of that of 20'
+    assert (targets[0] == 255).sum() == 4, 'the ignored region, which is in 2 x 2 cells'
+    feature = torch.randn(2, 16, 8, 8)
+    optimizer = torch.optim.SGD(focused.focus_head.parameters(), 0.5)
+    for _ in range(200):
+        loss = focused.focus_head.loss(feature, samples)['loss_focus']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = focused.focus_head.predict(feature)
+    assert found[targets == 1].min() > 0.9 and found[targets == 0].max() < 0.1
+
+
+@pytest.mark.parametrize('stride', [8, 16])
+def test_a_checkpoint_loads_with_and_without_the_branch(pair, messages, stride):
+    plain, _, focused, _ = pair('retinanet', stride=stride)
+    assert focused.focus_level == {8: 0, 16: 1}[stride]
+    for parameter in focused.parameters():
+        parameter.data.add_(0.1)
+    load_state_dict(plain, focused.state_dict(), strict=False)
+    assert all(torch.equal(value, focused.state_dict()[key]) for key, value in plain.state_dict().items())
+    assert focused.focus_head.trained
+    load_state_dict(focused, plain.state_dict(), strict=False)
+    assert not focused.focus_head.trained
+    assert any('checkpoint has no FocusHead' in message for message in messages())
+    focused.train().loss(*batch())
+    assert focused.focus_head.trained
+
+
+def test_a_stride_that_does_not_exist_is_refused(pair):
+    with pytest.raises(
+        ValueError, match=r'RetinaNet has no feature map of stride 4; its strides are \[8, 16, 32, 64, 128\]'
+    ):
+        pair('retinanet', stride=4)
+
+
+@pytest.mark.parametrize('kind', ['ResNet', 'NoSuchThing'])
+def test_what_is_no_detector_is_refused(kind):
+    with pytest.raises(TypeError, match=f"detector='{kind}' is no detector"):
+        MODELS.build(dict(type='mmsniper.WithFocus', detector=kind))
+
+
+def test_copies_are_whole(pair):
+    *_, focused, _ = pair('faster_rcnn')
+    focused.eval().predict(*batch())
+    assert type(copy.deepcopy(focused)) is type(focused), 'as an average of weights does'
