@@ -21,8 +21,10 @@ from regimes import RESULTS, WELL_TRAINED
 matplotlib.use('agg')
 from matplotlib import pyplot
 
-TESTS = dict(one='one scale', tta='--tta', sahi='SAHI')
-COLOURS = dict(zip(REGIMES, ('#777777', '#aa7744', '#cc8800', '#aa3377', '#4477aa', '#44aa77', '#117733'), strict=True))
+TESTS = dict(one='one scale', tta='--tta', sahi='SAHI', focus='AutoFocus')
+COLOURS = dict(
+    zip(REGIMES, ('#777777', '#aa7744', '#cc8800', '#aa3377', '#4477aa', '#44aa77', '#117733', '#000000'), strict=True)
+)
 MEASURES = dict(AP='AP', AP_small='AP of small objects')
 
 

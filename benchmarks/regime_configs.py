@@ -30,6 +30,7 @@ REGIMES = dict(
     snip='SNIP',
     sniper='SNIPER',
     negatives='SNIPER, negative chips',
+    autofocus='SNIPER, negative chips, AutoFocus',
 )
 # Plain multi-scale training: zooms around that of the single scale, as mmdet's 640 to 800 are around 720.
 MULTI = (0.75, 0.9, 1.0, 1.15, 1.3)
@@ -117,7 +118,7 @@ def config_of(regime: str, setup: Setup, pixels: float, lr: float, seed: int) ->
         seed: Of everything random.
     """
     cfg = copy.deepcopy(setup.cfg)
-    by_range = regime in ('sniper', 'negatives', 'snip')
+    by_range = regime in ('sniper', 'negatives', 'autofocus', 'snip')
     steps = max(round(pixels / (_chips if by_range else _plain)(cfg, regime, setup)), 1)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.pop('prefetch_factor', None)
@@ -165,8 +166,13 @@ def _chips(cfg: Config, regime: str, setup: Setup) -> float:
             np.mean([scale_factor(scale, *setup.image_size) ** 2 for scale in planner.scales])
         )
     chips.planner = dict(**written, chip_size=planner.chip_size, stride=planner.stride)
-    if regime == 'negatives':
+    if regime in ('negatives', 'autofocus'):
         chips.negatives = dict(ann_file=str(setup.pool), per_image=2)
+    if regime == 'autofocus':
+        channels = cfg.model.neck.out_channels
+        cfg.model.update(
+            type='mmsniper.WithFocus', detector=cfg.model.type, focus_head=dict(stride=16, feat_channels=channels)
+        )
     return setup.step_pixels
 
 

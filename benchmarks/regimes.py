@@ -1,14 +1,15 @@
 """The same detector from the same weights, trained in the ways a user has: AP at equal pixels, and at equal time.
 
 python benchmarks/regimes.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.4] [--seeds 3] [--jobs 2]
-    [--regimes single multi crops slices snip sniper negatives] [--val 75]
+    [--regimes single multi crops slices snip sniper negatives autofocus] [--val 75]
 
 HIT-UAV's FOLDER has train.json, val.json, train/, val/; BCCD's annotations.json and images/; shapes are generated.
 Every way has group norm, AdamW, a constant rate whose weights are averaged, and its rate from the same small search: a
-fifth of the pixels, one seed. One run is measured at each quarter of its pixels, so that runs can be compared at equal
-pixels and at equal processor seconds of one thread. Each is tested at one scale and, from three quarters on, at several
-(--tta); that with slices by SAHI, too (`pip install sahi`). What is done is not done again: each run is a file in
-results/regimes/. The table and the picture: plot_regimes.py.
+fifth of the pixels, one seed; SNIPER's own variants take SNIPER's. One run is measured at each quarter of its pixels,
+so that runs can be compared at equal pixels and at equal processor seconds of one thread. Each is tested at one scale
+and, from three quarters on, at several (--tta); that with slices by SAHI, too (`pip install sahi`), and that with
+AutoFocus's branch by what it leaves out.
+What is done is not done again: each run is a file in results/regimes/. The table and the picture: plot_regimes.py.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from tta import average_precision
 RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
 RATES = (0.0014, 0.0028, 0.0056)
 SEARCH = 0.2
+# Ways that differ from SNIPER's by what is added.
+VARIANTS = ('negatives', 'autofocus')
 # From this mark on (of four) a run is tested in all ways; before, at one scale.
 WELL_TRAINED = 3
 FIGURES = ('AP', 'AP50', 'AP_small', 'AP_medium', 'AP_large')
@@ -46,9 +49,20 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=3, help='runs of each')
     args = parser.parse_args()
     setup = prepare(args, parser.error)
-    rates = dict(pool_map(lambda regime: (regime, best_rate(regime, setup, args)), args.regimes, args.jobs))
+    searched = dict.fromkeys('sniper' if regime in VARIANTS else regime for regime in args.regimes)
+    pools = ['pool'] if set(VARIANTS) & set(args.regimes) else []
+    rates = dict(pool_map(lambda name: (name, prepared(name, setup, args)), [*pools, *searched], args.jobs))
     runs = [(regime, seed) for seed in range(args.seeds) for regime in args.regimes]
-    pool_map(lambda pair: one_run(*pair, rates[pair[0]], setup, args), runs, args.jobs)
+    rate_of = {regime: rates['sniper' if regime in VARIANTS else regime] for regime in args.regimes}
+    pool_map(lambda pair: one_run(*pair, rate_of[pair[0]], setup, args), runs, args.jobs)
+
+
+def prepared(name: str, setup: Setup, args: argparse.Namespace) -> float:
+    """Mine the negative chips, or search the rate of a way to train."""
+    if name != 'pool':
+        return best_rate(name, setup, args)
+    setup.pool = mine(setup, args, RATES[1])
+    return 0.0
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -97,8 +111,6 @@ def keep_some(folder: Path, most: int) -> None:
 
 def best_rate(regime: str, setup: Setup, args: argparse.Namespace) -> float:
     """The learning rate of the highest AP after a fifth of the pixels; the same few are tried for all."""
-    if regime == 'negatives':
-        setup.pool = mine(setup, args, RATES[1])
     path = result(f'rate_{regime}', setup, args)
     if not path.exists():
         found = {}
@@ -126,6 +138,9 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
             mark['tta'] = test(out, checkpoint, ['--tta'], setup)
             if regime == 'slices':
                 mark['sahi'] = test_by_sahi(out, checkpoint, setup)
+            if regime == 'autofocus':
+                focus = f'tta_model.tta_cfg.focus.min_size={setup.planner.chip_size // 2}'
+                mark['focus'] = test(out, checkpoint, ['--tta'], setup, focus)
     about = dict(data=args.data, network=args.network, regime=regime, seed=seed, rate=rate, gigapixels=args.gigapixels)
     settings = dict(planner=setup.planner.settings, zoom=setup.zoom, slices=setup.slice_size, images=args.val)
     path.write_text(json.dumps(dict(**about, **settings, marks=marks), indent=1) + '\n')
@@ -155,11 +170,11 @@ def config_file(out: Path) -> Path:
     return out.with_name(f'{out.name}.py')
 
 
-def test(out: Path, checkpoint: str, options: list[str], setup: Setup) -> dict[str, float]:
-    """Figures of a checkpoint by mmdet's test script."""
-    found = out / f'{Path(checkpoint).stem}{"".join(options)}'
+def test(out: Path, checkpoint: str, options: list[str], setup: Setup, *settings: str) -> dict[str, float]:
+    """Figures of a checkpoint by mmdet's test script, with some settings changed."""
+    found = out / f'{Path(checkpoint).stem}{"".join(options)}{len(settings) or ""}'
     command = [ROOT / 'tools/test.py', config_file(out), out / checkpoint, '--work-dir', out / 'test', *options]
-    run([*command, '--cfg-options', f'test_evaluator.outfile_prefix={found}'], out / 'log.txt')
+    run([*command, '--cfg-options', f'test_evaluator.outfile_prefix={found}', *settings], out / 'log.txt')
     return figures(setup, json.loads(Path(f'{found}.bbox.json').read_text()))
 
 

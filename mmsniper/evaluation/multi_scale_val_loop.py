@@ -43,7 +43,7 @@ class MultiScaleValLoop(ValLoop):
             )
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
-            _set_pipeline(dataloader['dataset'], runner.cfg['tta_pipeline'])
+            set_pipeline(dataloader['dataset'], runner.cfg['tta_pipeline'])
         super().__init__(runner, dataloader, evaluator, **options)
         module = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.model = MODELS.build({**copy.deepcopy(runner.cfg['tta_model']), 'module': module})
@@ -68,10 +68,10 @@ class MultiScaleValLoop(ValLoop):
         self.runner.call_hook('after_val_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
 
-def _set_pipeline(dataset: dict, pipeline: Sequence[dict]) -> None:
+def set_pipeline(dataset: dict, pipeline: Sequence[dict]) -> None:
     """Replace the pipeline of a data set's config, or of those that it wraps or joins."""
     inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
     for one in inner:
-        _set_pipeline(one, pipeline)
+        set_pipeline(one, pipeline)
     if not inner:
         dataset['pipeline'] = copy.deepcopy(pipeline)

@@ -20,7 +20,7 @@ from ..chips.pyramid import build_planner
 from ..chips.scales import NUMBER, Scale
 from ..large_images import LargeImage
 from ..registry import MODELS
-from .focus.search import check_branch, focus_settings, focused
+from .focus.search import FocusSettings, check_branch, focus_settings, focused
 from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
@@ -114,14 +114,12 @@ class MultiScaleChipTTA(BaseTTAModel):
         if unknown := set(cfg) - set(DEFAULTS):
             raise TypeError(f'tta_cfg has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
         self.given = cfg['scales'], cfg['ranges']
-        self.given_focus, self.focus = cfg['focus'], []
-        self.slack = 1.0 if self.given_focus is None else FOCUS_SLACK
-        if self.given_focus is not None:
-            check_branch(self.module)
         self.planner: ChipPlanner | None = None
         # Until it is known what they follow from.
         self.scales: tuple[Scale, ...] = ()
         self.ranges: Ranges = []
+        self.refocus(cfg['focus'])
+        self.keep_focus = False
         if FOLLOWS not in self.given:
             self.follow(None)
         for key, (what, good) in SETTINGS.items():
@@ -155,6 +153,23 @@ class MultiScaleChipTTA(BaseTTAModel):
         if self.given_focus is not None:
             self.focus = focus_settings(self.given_focus, len(self.scales))
 
+    def refocus(self, focus: dict | Sequence[dict] | None) -> None:
+        """Change ``tta_cfg.focus``.
+
+        Args:
+            focus: As ``tta_cfg`` has it.
+
+        Raises:
+            TypeError: If it has a setting that does not exist.
+            ValueError: If one is malformed, there is but one scale, or the detector has no trained ``FocusHead``.
+        """
+        self.given_focus = focus
+        self.slack = 1.0 if focus is None else FOCUS_SLACK
+        self.focus: list[FocusSettings] = []
+        if focus is not None:
+            check_branch(self.module)
+            self.focus = focus_settings(focus, len(self.scales)) if self.scales else []
+
     @torch.no_grad()
     def test_step(self, data: dict) -> list[DetDataSample]:
         """Detect on a batch of whole images.
@@ -164,7 +179,8 @@ class MultiScaleChipTTA(BaseTTAModel):
                 Without ``inputs`` views are read from the files, as ``OpenImage`` leaves it to do.
 
         Returns:
-            The data samples with ``pred_instances`` in the image frame, see :func:`~mmsniper.models.merging.merge`.
+            The data samples with ``pred_instances`` in the image frame, see :func:`~mmsniper.models.merging.merge`, and
+            ``view_pixels`` in the metainfo, the network pixels of their views.
         """
         samples = list(data['data_samples'])
         images = list(data['inputs']) if 'inputs' in data else [opened(sample) for sample in samples]
@@ -179,9 +195,13 @@ class MultiScaleChipTTA(BaseTTAModel):
             found = focused(self, images, samples)
         seen: list[list[DetDataSample]] = [[] for _ in images]
         tiles: list[Counter[int]] = [Counter() for _ in images]
+        pixels = [0] * len(images)
         for view, sample in found:
             seen[view.image_idx].append(sample)
             tiles[view.image_idx][view.scale_idx] += 1
+            pixels[view.image_idx] += view.pixels
+        for sample, shown in zip(samples, pixels, strict=True):
+            sample.set_metainfo(dict(view_pixels=shown))
         most = [max(counts.values()) // (2 if self.flip else 1) for counts in tiles]
         return [self._merge_views(*one) for one in zip(seen, samples, most, strict=True)]
 

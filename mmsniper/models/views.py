@@ -53,6 +53,11 @@ class View(NamedTuple):
         return self.shape[1] / (x2 - x1), self.shape[0] / (y2 - y1)
 
     @property
+    def pixels(self) -> int:
+        """Network pixels."""
+        return self.shape[0] * self.shape[1]
+
+    @property
     def meta(self) -> dict:
         """What a detector is to be told of the view, so that it leaves boxes in the view frame."""
         height, width = self.shape
@@ -195,7 +200,7 @@ def batches(views: Sequence[View], most_pixels: int, slack: float) -> Iterator[l
     batch: list[View] = []
     for view in sorted(views, key=lambda view: view.shape):
         grown = [*batch, view]
-        shown = sum(one.shape[0] * one.shape[1] for one in grown)
+        shown = sum(one.pixels for one in grown)
         padded = len(grown) * max(one.shape[0] for one in grown) * max(one.shape[1] for one in grown)
         if batch and (padded > slack * shown or padded > most_pixels):
             yield batch

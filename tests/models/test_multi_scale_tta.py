@@ -179,7 +179,7 @@ def test_ground_truth_and_names_stay_with_the_sample(oracle, packed):
     data['data_samples'][0].gt_instances = InstanceData(bboxes=HorizontalBoxes(bboxes), labels=labels)
     (result,) = MultiScaleChipTTA(oracle(), CFG).test_step(data)
     assert torch.equal(result.gt_instances.bboxes, bboxes), 'a tensor, as detectors leave it'
-    assert set(result.metainfo_keys()) == {'img_id', 'img_path', 'ori_shape', 'img_shape'}
+    assert set(result.metainfo_keys()) == {'img_id', 'img_path', 'ori_shape', 'img_shape', 'view_pixels'}
     assert (result.img_id, result.ori_shape, result.img_shape) == (0, (200, 300), (200, 300))
 
 

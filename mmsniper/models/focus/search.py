@@ -152,7 +152,8 @@ def focused(tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataS
     Args:
         tta: With settings, whose ``run_views`` looks.
         images: Per image (3, H, W), or its file.
-        samples: Per image its data sample.
+        samples: Per image its data sample, whose metainfo gets ``focus_chips``: per finer scale, coarse to fine, (K, 4)
+            xyxy, image frame; and, with ``tta.keep_focus``, ``focus_maps``: pairs of a view and its ``focus``.
 
     Returns:
         The views, and per view what it says of its image.
@@ -162,6 +163,7 @@ def focused(tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataS
     coarsest = len(tta.scales) - 1
     views = [view for view in every if view.scale_idx == coarsest]
     done: list[Seen] = []
+    looked: list[dict] = [dict(focus_chips=[], focus_maps=[]) for _ in images]
     for finer in reversed(range(-1, coarsest)):
         found = tta.run_views(images, samples, views)
         done += found
@@ -177,15 +179,16 @@ def focused(tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataS
                 for chip in chips.tolist()
                 for view in scale_views(n, size, finer, tta.scales[finer], largest, flip, canvas, tuple(chip))
             ]
-            if _pixels(parts) >= _pixels(whole):
+            if sum(view.pixels for view in parts) >= sum(view.pixels for view in whole):
                 chips, parts = np.array([[0, 0, *size]]), whole
             views += parts
+            looked[n]['focus_chips'].append(chips)
+            if tta.keep_focus:
+                looked[n]['focus_maps'] += [(view, seen.focus.cpu()) for view, seen in mine]
             for _, sample in mine:
                 seen = sample.pred_instances
                 small = sizes_of(seen.bboxes) < tta.ranges[finer + 1][0]
                 sample.pred_instances = seen[~(small & seen_whole(seen.bboxes, chips, zoom, size))]
+    for sample, meta in zip(samples, looked, strict=True):
+        sample.set_metainfo({key: value for key, value in meta.items() if value})
     return done
-
-
-def _pixels(views: Sequence[View]) -> int:
-    return sum(view.shape[0] * view.shape[1] for view in views)
