@@ -23,6 +23,7 @@ NAMES = dict(
     train='train',
     test='test',
     infer='infer',
+    focus='focus_curve',
     recipe='train_sniper',
     mine='mine_negative_chips',
     export='export_chips',

@@ -1,14 +1,15 @@
 """Detect in an image or a folder of images, with the test pyramid: pictures, and all detections in COCO's format.
 
-    python tools/infer.py CONFIG CHECKPOINT IMAGE|FOLDER --out DIR [--no-tta] [--score-thr 0.3] [--device cuda:0]
-        [--cfg-options ...]
+    python tools/infer.py CONFIG CHECKPOINT IMAGE|FOLDER --out DIR [--no-tta] [--score-thr 0.3] [--draw-focus]
+        [--device cuda:0] [--cfg-options ...]
     torchrun --nproc_per_node=2 tools/infer.py CONFIG CHECKPOINT FOLDER --out DIR --launcher pytorch
 
 Writes DIR/NAME.png per image, reduced to 2000 px if it is larger, with boxes and masks above --score-thr, and
 DIR/detections.json, which pycocotools.COCO loads: images, categories (ids from 1), and every detection with its score
-as an annotation, whatever --score-thr says. An image that cannot be read is named and the others are done; the exit
-code is 1 then. Stopped by Ctrl-C, it leaves an earlier detections.json as it was, and what it has found in
-DIR/detections_partial.json.
+as an annotation, whatever --score-thr says. --draw-focus shows what AutoFocus saw at the coarsest scale, bright, and
+the chips that finer scales looked at, a colour per scale. An image that cannot be read is named and the others are
+done; the exit code is 1 then. Stopped by Ctrl-C, it leaves an earlier detections.json as it was, and what it has found
+in DIR/detections_partial.json.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from tqdm import tqdm
 
 from mmsniper.apis import MultiScaleInferencer, image_files
 from mmsniper.apis.launch import join, leave
+from mmsniper.visualization.focus import draw_focus
 
 
 def main() -> None:
@@ -36,6 +38,7 @@ def main() -> None:
         '--tta', action=argparse.BooleanOptionalAction, default=True, help='all scales (default), or the test pipeline'
     )
     parser.add_argument('--score-thr', type=float, default=0.3, help='least score of what is drawn; default 0.3')
+    parser.add_argument('--draw-focus', action='store_true', help='with tta_cfg.focus: draw where it looks')
     parser.add_argument('--device', help='such as cpu or cuda:0; default: a GPU if there is one')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)  # some launchers say it
@@ -67,6 +70,10 @@ def main() -> None:
     except ValueError as error:
         raise SystemExit(f'error: {error}') from error
     inferencer.report_thr = args.score_thr
+    if args.draw_focus:
+        if not getattr(inferencer.model, 'given_focus', None):
+            parser.error('--draw-focus: this test has no tta_model.tta_cfg.focus, so there is nothing to draw')
+        inferencer.model.keep_focus = True
     classes = inferencer.model.dataset_meta['classes']
     mine = list(enumerate(zip(paths, picture_names(paths), strict=True)))[rank::world_size]
     try:
@@ -118,7 +125,10 @@ def detect(
         inferencer.on_progress = on_progress
         result = inferencer(str(path), return_vis=True, return_datasamples=True, pred_score_thr=inferencer.report_thr)
     sample = result['predictions'][0]
-    if not cv2.imwrite(str(picture), result['visualization'][0][..., ::-1]):
+    drawn = result['visualization'][0]
+    if getattr(inferencer.model, 'keep_focus', False):
+        drawn = draw_focus(drawn, sample)
+    if not cv2.imwrite(str(picture), drawn[..., ::-1]):
         raise OSError(f'{path}: {picture} cannot be written')
     height, width = sample.ori_shape[:2]
     parts.add(number, path.name, width, height, inferencer.pred2dict(sample))
