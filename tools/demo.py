@@ -1,4 +1,4 @@
-"""SNIPER from data to pictures on two CPU cores: images, the whole recipe, chips drawn, multi-scale test, detections.
+"""SNIPER from data to pictures on two CPU cores: images, the whole recipe, multi-scale test, AutoFocus, pictures.
 
     python tools/demo.py [--work-dir work_dirs/demo] [--data-root data/shapes] [--cfg-options ...]
 
@@ -24,7 +24,7 @@ from mmsniper.chips import ChipKind
 from mmsniper.hooks.checkpoints import last_checkpoint
 
 TOOLS = Path(__file__).resolve().parent
-CONFIG = TOOLS.parent / 'configs' / 'demo' / 'sniper_tiny_neg_shapes.py'
+CONFIG = TOOLS.parent / 'configs' / 'demo' / 'autofocus_tiny_shapes.py'
 METRICS = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_s', 'bbox_mAP_m', 'bbox_mAP_l')
 
 
@@ -63,14 +63,26 @@ def main() -> None:
     chips = args.work_dir / 'chips'
     stage('draw chips', 'browse_chips.py', CONFIG, '--recipe', args.work_dir, '--out-dir', chips, *passed_on)
     trained = [CONFIG, last_checkpoint(args.work_dir)]
-    stage('test at several scales', 'test.py', *trained, '--tta', '--work-dir', args.work_dir / 'tta', *passed_on)
+    whole = [*passed_on, 'tta_model.tta_cfg.focus=None']
+    stage('test at several scales', 'test.py', *trained, '--tta', '--work-dir', args.work_dir / 'tta', *whole)
+    stage('the same, by AutoFocus', 'test.py', *trained, '--tta', '--work-dir', args.work_dir / 'focus', *passed_on)
     some, found = args.work_dir / 'images', args.work_dir / 'detections'
     some.mkdir(exist_ok=True)
     for image in sorted((args.data_root / 'val').iterdir())[:6]:
         shutil.copy(image, some)
-    stage('draw detections', 'infer.py', *trained, some, '--out', found, *passed_on)
+    stage(
+        'draw detections, and where AutoFocus looks',
+        'infer.py',
+        *trained,
+        some,
+        '--out',
+        found,
+        '--draw-focus',
+        *passed_on,
+    )
 
-    results = {**measured(args.work_dir / 'test'), **measured(args.work_dir / 'tta', 'tta_'), **count_chips(options)}
+    results = {**measured(args.work_dir / 'test'), **measured(args.work_dir / 'tta', 'tta_')}
+    results.update(**measured(args.work_dir / 'focus', 'focus_'), **count_chips(options))
     stages = json.loads((args.work_dir / 'stages.json').read_text())
     results['train_seconds'] = stages['detector']['seconds']
     path = args.work_dir / 'results.json'
