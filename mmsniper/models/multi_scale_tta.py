@@ -87,8 +87,8 @@ class MultiScaleChipTTA(BaseTTAModel):
             - batch_pixels (2048 * 2048): network pixels that go through the detector at a time.
             - focus: look at the last scale, the coarsest, whole, and at the finer ones only where the one before has
               seen something small (AutoFocus): ``dict(threshold=..., dilate=..., min_size=...)``, or one such dict per
-              finer scale, see :class:`~mmsniper.models.focus.search.FocusSettings`. It takes a detector that was trained with
-              ``mmsniper.WithFocus``. Default None: every scale is looked at whole.
+              finer scale, see :class:`~mmsniper.models.focus.search.FocusSettings`. It takes a detector that was
+              trained with ``mmsniper.WithFocus``. Default None: every scale is looked at whole.
         data_preprocessor: For a module given as a config, in place of its own. One that pads to no multiple
             (``pad_size_divisor=1``) pads views to multiples of 32.
 

@@ -11,7 +11,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.runner.checkpoint import load_state_dict
 from mmengine.structures import InstanceData
 
-NAMES = ['faster_rcnn', 'mask_rcnn', 'cascade_mask_rcnn', 'retinanet', 'atss', 'fcos']
+NAMES = ['rpn', 'faster_rcnn', 'mask_rcnn', 'cascade_mask_rcnn', 'retinanet', 'atss', 'fcos']
 
 
 @pytest.fixture

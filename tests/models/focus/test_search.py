@@ -45,8 +45,8 @@ def seer(oracle):
     """Builds an oracle with a FocusHead."""
 
     class Seer(oracle):
-        def __init__(self):
-            super().__init__()
+        def __init__(self, masks=None):
+            super().__init__(masks)
             self.focus_head = SimpleNamespace(stride=16, trained=True)
 
         def test_step(self, data):
@@ -86,6 +86,16 @@ def test_it_finds_what_the_full_pyramid_finds_in_fewer_pixels(seer, packed, flip
     assert some_pixels < every
     if n == 1:
         assert some_pixels < 0.4 * every
+
+
+def test_masks_come_back_too(seer, packed):
+    bboxes = np.array([[100, 100, 120, 130], [300, 200, 340, 240]])
+    (result,) = MultiScaleChipTTA(seer('pasted'), {**CFG, 'focus': FOCUSED, 'flip': True}).test_step(
+        packed(scene(bboxes))
+    )
+    found = result.pred_instances
+    areas = np.asarray(found.masks.astype(bool)).sum((1, 2))
+    assert sorted(areas / 100) == pytest.approx([6, 16], abs=0.3)
 
 
 def test_nothing_small_is_one_coarse_pass(seer, packed):
