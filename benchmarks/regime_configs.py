@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,8 @@ MULTI = (0.75, 0.9, 1.0, 1.15, 1.3)
 # What users of mmdet take for crops (large-scale jitter, Ghiasi et al., 2021), of the single scale's size.
 JITTER = (0.5, 2.0)
 TTA_ZOOMS = (1.5, 1.0, 0.67)
+# mmengine reads the configs of packages in a way that two threads cannot at once.
+PARSING = threading.Lock()
 # Steps over which the learning rate rises, and over which weights are averaged, of all.
 WARM_UP, AVERAGED = 0.05, 0.08
 
@@ -178,7 +181,8 @@ def _chips(cfg: Config, regime: str, setup: Setup) -> float:
 
 def _plain(cfg: Config, regime: str, setup: Setup) -> float:
     """The data of mmdet's own ways, its labels and samplers; network pixels of a step."""
-    plain = Config.fromfile(PLAIN)
+    with PARSING:
+        plain = Config.fromfile(PLAIN)
     proposals = dict(plain.model.train_cfg.rpn_proposal, nms_pre=cfg.model.train_cfg.rpn_proposal.nms_pre)
     rcnn = copy.deepcopy(plain.model.train_cfg.rcnn)
     chip, zoom = setup.planner.chip_size, setup.zoom

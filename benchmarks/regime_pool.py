@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arms import ROOT, run
 from mmengine.config import Config
-from regime_configs import Setup, config_of, group_norm
+from regime_configs import PARSING, Setup, config_of, group_norm
 
 sys.path.insert(0, str(ROOT / 'tools'))
 from train_sniper import stage_configs
@@ -36,7 +36,8 @@ def mine(setup: Setup, args: Namespace, rate: float) -> Path:
     detector.train_dataloader.dataset.negatives = dict(per_image=2)
     detector.rpn_config = str(ROOT / 'configs' / RPN[setup.network])
     detector.dump(out / 'detector.py')
-    rpn, miner, _ = stage_configs(Config.fromfile(out / 'detector.py'), pool)
+    with PARSING:
+        rpn, miner, _ = stage_configs(Config.fromfile(out / 'detector.py'), pool)
     steps = max(round(SHARE * args.gigapixels * 1e9 / setup.step_pixels), 1)
     for model in (rpn.model, miner.model.module):
         group_norm(model, setup.network)
