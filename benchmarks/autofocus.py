@@ -38,6 +38,8 @@ SHAPES = {
     'shapes, 1280 px': '--width 1280 1280 --height 960 960 --objects 12 12 --distractors 30 30',
     'shapes, 3000 px': '--width 3000 3000 --height 2250 2250 --objects 30 30 --distractors 60 60',
 }
+# In 256 px nothing of a large image is left to be seen.
+LARGE = dict(scales=[2.0, 1.0, 0.5])
 THRESHOLDS = (0.05, 0.1, 0.3)
 
 
@@ -59,16 +61,16 @@ def main() -> None:
             command = [ROOT / 'tools/make_shapes_dataset.py', root, '--train', 0, '--val', count, *options.split()]
             run([*command, '--empty', 0, '--seed', 1], args.work_dir / 'data.log')
             truth = json.loads((root / 'annotations/val.json').read_text())
-            results[name] = compare(name, *args.shapes, truth, root / 'val')
+            results[name] = compare(name, *args.shapes, truth, root / 'val', LARGE if '3000' in name else {})
     if args.hituav:
         *trained, folder = args.hituav
         truth = with_regions(json.loads((Path(folder) / 'val.json').read_text()))
         truth['images'] = truth['images'][:: max(len(truth['images']) // args.images[2], 1)]
-        results['HIT-UAV'] = compare('HIT-UAV', *trained, truth, Path(folder) / 'val')
+        results['HIT-UAV'] = compare('HIT-UAV', *trained, truth, Path(folder) / 'val', {})
     path.write_text(json.dumps(results, indent=1) + '\n')
 
 
-def compare(name: str, config: str, checkpoint: str, content: dict, folder: Path) -> dict[str, dict]:
+def compare(name: str, config: str, checkpoint: str, content: dict, folder: Path, changes: dict) -> dict[str, dict]:
     """Run every way on every image, print the table; figures per way."""
     kept = {image['id'] for image in content['images']}
     content = dict(content, annotations=[one for one in content['annotations'] if one['image_id'] in kept])
@@ -76,7 +78,7 @@ def compare(name: str, config: str, checkpoint: str, content: dict, folder: Path
         truth = COCO()
         truth.dataset = content
         truth.createIndex()
-    ways = methods(config, checkpoint)
+    ways = methods(config, checkpoint, changes)
     images = truth.loadImgs(sorted(truth.getImgIds()))
     if 'SAHI, slices' in ways:
         size, sliced = best_slice(ways.pop('SAHI, slices'), truth, folder)
@@ -107,7 +109,7 @@ def compare(name: str, config: str, checkpoint: str, content: dict, folder: Path
     return rows
 
 
-def methods(config: str, checkpoint: str) -> dict[str, Callable]:
+def methods(config: str, checkpoint: str, changes: dict) -> dict[str, Callable]:
     """Ways to detect by name: from a path to (boxes (K, 4) xyxy, scores (K,), labels (K,))."""
     cfg = Config.fromfile(config)
     model = init_detector(cfg, checkpoint, device='cpu')
@@ -116,7 +118,7 @@ def methods(config: str, checkpoint: str) -> dict[str, Callable]:
     whole = Compose([LOAD, dict(type='PackDetInputs', meta_keys=KEYS[:-1])])
 
     def ours(focus: dict | None) -> Callable:
-        settings = dict(copy.deepcopy(cfg.tta_model.tta_cfg), focus=focus)
+        settings = {**copy.deepcopy(cfg.tta_model.tta_cfg), **changes, 'focus': focus}
         tta = MODELS.build(dict(cfg.tta_model, tta_cfg=settings, module=model))
         follow_config(tta, cfg)
         return partial(detect, tta, whole)

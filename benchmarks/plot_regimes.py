@@ -16,7 +16,7 @@ import matplotlib
 import numpy as np
 from regime_configs import NETWORKS, REGIMES
 from regime_data import DATA
-from regimes import RESULTS, WELL_TRAINED
+from regimes import RESULTS
 
 matplotlib.use('agg')
 from matplotlib import pyplot
@@ -61,9 +61,10 @@ def best_test(runs: list[dict]) -> str:
 
 
 def at_time(run: dict, test: str, measure: str, seconds: float) -> float:
-    """A figure at a moment of a run, between its marks."""
+    """A figure at a moment of a run, between its marks; before the first, between that and nothing."""
     marks = [mark for mark in run['marks'] if test in mark]
-    return float(np.interp(seconds, [mark['seconds'] for mark in marks], [mark[test][measure] for mark in marks]))
+    x, y = [mark['seconds'] for mark in marks], [mark[test][measure] for mark in marks]
+    return float(np.interp(seconds, [0.0, *x], [0.0, *y]))
 
 
 def equal_time(runs: dict[str, list[dict]]) -> float:
@@ -94,25 +95,34 @@ def spread(values: list[float]) -> str:
     return f'{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})'
 
 
+def curve(runs: list[dict], test: str, measure: str, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels or seconds (M,) of the marks that have a test in all runs, and the figures (M, runs) there."""
+    numbers = sorted(set.intersection(*({mark['mark'] for mark in run['marks'] if test in mark} for run in runs)))
+    marks = [[next(mark for mark in run['marks'] if mark['mark'] == number) for run in runs] for number in numbers]
+    x = [np.mean([mark[key] for mark in group]) for group in marks]
+    return np.array(x), np.array([[mark[test][measure] for mark in group] for group in marks])
+
+
 def draw(runs: dict[str, list[dict]], path: Path, title: str) -> None:
     """AP and AP of small objects against gigapixels and minutes."""
-    figure, grid = pyplot.subplots(2, 2, figsize=(11, 7.5), sharey='row', layout='constrained')
+    figure, grid = pyplot.subplots(2, 2, figsize=(11, 8.5), sharey='row', layout='constrained')
     for row, (measure, label) in zip(grid, MEASURES.items(), strict=True):
         for axes, (key, unit) in zip(row, dict(pixels=1e9, seconds=60).items(), strict=True):
             for regime, of in runs.items():
-                test = best_test(of)
-                numbers = sorted(set.intersection(*({m['mark'] for m in run['marks'] if test in m} for run in of)))
-                marks = [[next(m for m in run['marks'] if m['mark'] == n) for run in of] for n in numbers]
-                x = [np.mean([mark[key] for mark in group]) / unit for group in marks]
-                y = np.array([[mark[test][measure] for mark in group] for group in marks])
-                axes.plot(x, y.mean(1), 'o-', color=COLOURS[regime], label=f'{REGIMES[regime]}, {TESTS[test]}')
-                axes.fill_between(x, y.min(1), y.max(1), color=COLOURS[regime], alpha=0.15, linewidth=0)
+                best, colour = best_test(of), COLOURS[regime]
+                x, y = curve(of, 'one', measure, key)
+                axes.plot(x / unit, y.mean(1), '--', color=colour, linewidth=1, alpha=0.7)
+                x, y = curve(of, best, measure, key)
+                axes.plot(x / unit, y.mean(1), 'o-', color=colour, label=f'{REGIMES[regime]}, {TESTS[best]}')
+                axes.fill_between(x / unit, y.min(1), y.max(1), color=colour, alpha=0.15, linewidth=0)
             axes.grid(alpha=0.3)
+            axes.set_xlim(left=0)
+            axes.set_ylim(bottom=0)
         row[0].set_ylabel(label)
     grid[1][0].set_xlabel('network pixels of training, billions')
     grid[1][1].set_xlabel('processor minutes of training')
-    grid[0][0].legend(fontsize=8)
-    figure.suptitle(f'{title}; mean and range of seeds; several scales from {WELL_TRAINED}/4 of the run on')
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc='outside lower center', ncols=3, fontsize=9)
+    figure.suptitle(f'{title}: mean and range of seeds by the best test, dashed at one scale')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
