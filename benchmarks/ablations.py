@@ -60,6 +60,10 @@ def variants(setup: Setup) -> dict[str, Variant]:
         base=Variant('as suggested'),
         visible_30=Variant('objects valid from 30 % in view, not 50 %', options={VISIBLE: 0.3}),
         visible_90=Variant('objects valid from 90 % in view', options={VISIBLE: 0.9}),
+        best_chip=Variant(
+            "one chip per object and scale (the authors' rule)",
+            options={'train_dataloader.dataset.assign': 'best_chip'},
+        ),
         labels=Variant(
             "all objects of a chip are learnt (mmdet's assigners)",
             options={f'{part}.type': 'MaxIoUAssigner' for part in (RPN, RCNN)},

@@ -5,7 +5,7 @@ Shapes: I images, T boxes, S scales, N chips, P pairs of a chip and an object th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,42 @@ class PlanLabels:
             table.bboxes, table.start, table.sizes, stop, *chips, planner.valid_ranges, factors, sides,
             planner.chip_size, min_visible, min_side,
         )  # fmt: skip
+        if plan.elsewhere is not None:
+            of_chip, numbers = np.repeat(np.arange(len(plan)), np.diff(plan.elsewhere[0])), plan.elsewhere[1]
+            pairs = chip * len(table.bboxes) + box  # ascending, as they are found
+            left = np.searchsorted(pairs, of_chip * len(table.bboxes) + table.start[plan.image_idx[of_chip]] + numbers)
+            window, whole = plan.chips.bboxes[of_chip].astype(np.float64), table.inside()[box[left]]
+            side = window[:, 2:] - window[:, :2]
+            zoom = np.rint(side * plan.chips.scale[of_chip, None]).clip(1, planner.chip_size) / side
+            shown = np.minimum(whole[:, 2:], window[:, 2:]) - np.maximum(whole[:, :2], window[:, :2])
+            sliver = (shown * zoom).min(axis=1, initial=np.inf) < min_side
+            label[left] = np.where(sliver, IGNORED, INVALID)
         return cls(chip, box, label, visible, size, np.bincount(box[label == VALID], minlength=len(table.bboxes)))
+
+
+def assign_best_chips(
+    planner: ChipPlanner, table: BoxTable, plan: ChipPlan, min_visible: float = 0.5, min_side: float = 4
+) -> ChipPlan:
+    """A plan in which each object is taught by one chip per scale: the one that shows most of it, the first of equals.
+
+    That is the authors' rule; without it every chip teaches what it shows enough of.
+
+    Args:
+        planner: Made the plan.
+        table: The boxes it was made for.
+        plan: N chips.
+        min_visible: As for :class:`~mmsniper.datasets.ChipSampler`.
+        min_side: As for :class:`~mmsniper.datasets.ChipSampler`.
+    """
+    labels = PlanLabels.of_plan(planner, table, plan, min_visible, min_side)
+    valid = np.flatnonzero(labels.label == VALID)
+    chip, box = labels.chip[valid], labels.box[valid]
+    group = box * len(planner.scales) + plan.chips.scale_idx[chip]
+    order = np.lexsort((chip, -labels.visible[valid], group))
+    repeated = np.r_[False, np.diff(group[order]) == 0]
+    left = np.sort(order[repeated])
+    start = np.searchsorted(chip[left], np.arange(len(plan) + 1))
+    return replace(plan, elsewhere=(start, box[left] - table.start[plan.image_idx[chip[left]]]))
 
 
 @compiled

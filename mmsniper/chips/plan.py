@@ -39,6 +39,7 @@ class ChipKey(NamedTuple):
         kind: A :class:`ChipKind`, as its number.
         step: When the chip is shown, counted through all epochs.
         keep_until: The last step for which who cuts the chip will need the same image again, if that is later.
+        elsewhere: Objects that are taught in another chip, by their number among the image's that are no crowds.
     """
 
     image_idx: int
@@ -49,6 +50,7 @@ class ChipKey(NamedTuple):
     kind: int
     step: int = 0
     keep_until: int = -1
+    elsewhere: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,16 @@ class ChipPlan:
         chips: The N chips.
         seeds: (N,) int64, one per chip for what follows the cut.
         kind: (N,) uint8, a :class:`ChipKind` each.
+        elsewhere: Per chip objects that are taught in another one, see
+            :func:`~mmsniper.chips.labels.assign_best_chips`: (N + 1,) where they start, and their numbers among the
+            image's boxes; None = every chip teaches what it shows.
     """
 
     image_idx: NDArray[np.int64]
     chips: Chips
     seeds: NDArray[np.int64]
     kind: NDArray[np.uint8]
+    elsewhere: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @classmethod
     def draw(
@@ -180,7 +186,12 @@ class ChipPlan:
         x1, y1, x2, y2 = (int(v) for v in self.chips.bboxes[n])
         scale_idx, scale = int(self.chips.scale_idx[n]), float(self.chips.scale[n])
         seed, kind = int(self.seeds[n]), int(self.kind[n])
-        return ChipKey(int(self.image_idx[n]), (x1, y1, x2, y2), scale_idx, scale, seed, kind, step, keep_until)
+        elsewhere: tuple[int, ...] = ()
+        if self.elsewhere is not None:
+            start, numbers = self.elsewhere
+            elsewhere = tuple(numbers[start[n] : start[n + 1]].tolist())
+        image_idx, bbox = int(self.image_idx[n]), (x1, y1, x2, y2)
+        return ChipKey(image_idx, bbox, scale_idx, scale, seed, kind, step, keep_until, elsewhere)
 
 
 def _concatenate(parts: Sequence[Chips]) -> Chips:

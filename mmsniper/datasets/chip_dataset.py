@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ..chips import ChipKey, ChipKind, ChipPlan, ChipPlanner, build_planner, scale_name
 from ..chips.compiled import is_cold
+from ..chips.labels import assign_best_chips
 from ..image_files import UnreadableImageError
 from ..registry import DATASETS
 from .annotations import build_checked, collector_paused, loads_masks, read_boxes, report_left_out
@@ -21,6 +22,7 @@ from .chip_pipeline import ChipPipeline
 from .image_cache import ImageCache
 from .negatives import DatasetNegatives
 from .reports import report_plan
+from .transforms import ChipSampler
 from .transforms.open_image import say_if_large
 
 # So many take seconds to plan.
@@ -47,6 +49,8 @@ class ChipDataset(Dataset):
             chip.
         negatives: Where negative chips come from: ``ann_file``, what :class:`~mmsniper.mining.NegativeChipMiner` wrote,
             and ``per_image`` (2), how many are drawn at random per image and epoch. None = no negative chips.
+        assign: 'every_chip': an object is valid in each chip of its scales that shows enough of it; or 'best_chip', the
+            authors' rule: per scale in one chip, the one that shows most of it.
         on_bad_image: 'raise', or 'skip' files that cannot be read: other chips, drawn by the chip's seed, take the
             place of theirs. Each is named when it is found, and all by :class:`~mmsniper.hooks.DataCheckHook` after
             each epoch.
@@ -70,14 +74,17 @@ class ChipDataset(Dataset):
         negatives: dict | None = None,
         on_bad_image: str = 'raise',
         cache_mb: float = 1024,
+        assign: str = 'every_chip',
     ) -> None:
+        if assign not in ('every_chip', 'best_chip'):
+            raise ValueError(f"assign is 'every_chip' or 'best_chip'; got {assign!r}")
         if isinstance(empty_chips, bool) or not isinstance(empty_chips, int) or empty_chips < 0:
             raise ValueError(f'empty_chips must be a whole number >= 0; got {empty_chips!r}')
         if on_bad_image not in ('raise', 'skip'):
             raise ValueError(f"on_bad_image is 'raise' or 'skip'; got {on_bad_image!r}")
         if isinstance(cache_mb, bool) or not isinstance(cache_mb, (int, float)) or not 0 <= cache_mb < 2**30:
             raise ValueError(f'cache_mb is a number of megabytes per worker, >= 0; got {cache_mb!r}')
-        self.on_bad_image = on_bad_image
+        self.on_bad_image, self.assign = on_bad_image, assign
         self.pipeline = ChipPipeline(pipeline)
         self.image_cache = ImageCache(int(cache_mb * 2**20))
         with_masks = loads_masks(self.pipeline.transforms)
@@ -138,6 +145,9 @@ class ChipDataset(Dataset):
             print_log(f'ChipDataset: planning {len(self.table)} images', logger='current')
         pool, per_image = (self.negatives.table, self.negatives.per_image) if self.negatives else (None, 0)
         plan = ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, pool, per_image)
+        if self.assign == 'best_chip':
+            sampler = next((step for step in self.pipeline.transforms if isinstance(step, ChipSampler)), ChipSampler())
+            plan = assign_best_chips(self.planner, self.table, plan, sampler.min_visible, sampler.min_side)
         if not self._reported:
             self._reported = True
             report_plan(plan, self.planner, self.table, self.n_regions, negatives=self.negatives is not None)

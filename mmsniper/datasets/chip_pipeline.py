@@ -79,6 +79,7 @@ class ChipPipeline(Compose):
             scale_idx=key.scale_idx,
             chip_scale=key.scale,
             chip_planner=planner,
+            elsewhere=key.elsewhere,
             sample_idx=key.image_idx,
             keep_polygons=self.keep_polygons,
         )

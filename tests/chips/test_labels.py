@@ -11,6 +11,7 @@ from mmsniper.chips import (
     PlanLabels,
     PyramidPlanner,
 )
+from mmsniper.chips.labels import assign_best_chips
 from mmsniper.datasets.transforms.flags import split_flags
 
 PLANNER = ChipPlanner([2.0, (128, 128)], [(None, 60), (40, None)], chip_size=128, stride=16)
@@ -32,11 +33,14 @@ def test_nothing_is_shown_of_nothing():
 
 @pytest.mark.parametrize('planner', [PLANNER, PyramidPlanner([1.5, 0.5], [(None, 60), (40, None)])])
 @pytest.mark.parametrize('n_boxes', [3, 40, 300])
-def test_labels_are_those_that_chip_sampler_gives(planner, n_boxes):
+@pytest.mark.parametrize('best_chip', [False, True])
+def test_labels_are_those_that_chip_sampler_gives(planner, n_boxes, best_chip):
     from mmsniper.datasets import ChipSampler
 
     table = random_table(n_boxes)
     plan = ChipPlan.draw(planner, table, 0, 0, 1)
+    if best_chip:
+        plan = assign_best_chips(planner, table, plan, min_visible=0.6, min_side=5)
     labels = PlanLabels.of_plan(planner, table, plan, min_visible=0.6, min_side=5)
     sampler = ChipSampler(min_visible=0.6, min_side=5)
     for n in range(0, len(plan), 1 + len(plan) // 50):
@@ -52,6 +56,7 @@ def test_labels_are_those_that_chip_sampler_gives(planner, n_boxes):
             chip_scale=plan.chips.scale[n],
             scale_idx=plan.chips.scale_idx[n],
             chip_planner=planner,
+            elsewhere=plan.key(n).elsewhere,
         )
         cut = sampler.transform(results)
         mine = labels.chip == n
@@ -81,3 +86,19 @@ def test_every_object_that_a_chip_holds_is_valid_at_least_once():
     labels = PlanLabels.of_plan(PLANNER, table, plan)
     unusable, unreachable = PLANNER.count_unlearnt(table.bboxes, table.start, table.sizes)
     assert (labels.times_valid == 0).sum() == unusable + unreachable > 0
+
+
+def test_the_best_chip_alone_teaches_an_object_at_a_scale():
+    table = random_table(300)
+    plan = ChipPlan.draw(PLANNER, table, 3, 0, 1)
+    every = PlanLabels.of_plan(PLANNER, table, plan)
+    best = PlanLabels.of_plan(PLANNER, table, assign_best_chips(PLANNER, table, plan))
+    assert best.label.tolist() != every.label.tolist()
+    assert (best.times_valid > 0).tolist() == (every.times_valid > 0).tolist(), 'none is lost'
+    group = every.box * len(PLANNER.scales) + plan.chips.scale_idx[every.chip]
+    for one in np.unique(group[every.label == VALID]):
+        mine = group == one
+        (taught,) = np.flatnonzero(mine & (best.label == VALID))
+        assert best.visible[taught] == every.visible[mine & (every.label == VALID)].max()
+    unchanged = every.label != VALID
+    assert best.label[unchanged].tolist() == every.label[unchanged].tolist()

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
@@ -24,6 +26,30 @@ def test_samples_are_chips_of_one_shape(chip_dataset):
 def test_every_object_is_valid_in_some_chip(chip_dataset, some_images):
     valid = sum(int(chip_dataset[n]['data_samples'].gt_instances.valid.sum()) for n in range(len(chip_dataset)))
     assert valid >= sum(not a.get('iscrowd') for *_, annotations in some_images for a in annotations)
+
+
+def test_best_chip_makes_an_object_valid_once_per_scale(write_coco, planner_cfg, pipeline):
+    """A crowd before the objects: they are counted without it."""
+    crowd = dict(bbox=[0, 0, 30, 30], iscrowd=1, segmentation={'counts': [0, 300 * 300], 'size': [300, 300]})
+    objects = [dict(bbox=[x, y, 22, 22]) for x in range(10, 250, 40) for y in range(10, 250, 40)]
+    data = write_coco([(300, 300, [crowd, *objects]), (300, 300, [dict(bbox=[100, 100, 20, 20])])])
+    times = {}
+    for assign in ('every_chip', 'best_chip'):
+        dataset = ChipDataset(data, planner_cfg, pipeline, assign=assign)
+        seen = Counter()
+        for n in range(len(dataset)):
+            sample = dataset[n]['data_samples']
+            x1, y1, *_ = sample.chip
+            for box, valid in zip(
+                sample.gt_instances.bboxes.tensor / sample.chip_scale, sample.gt_instances.valid, strict=True
+            ):
+                middle = ((box[0] + box[2]) / 2 + x1, (box[1] + box[3]) / 2 + y1)
+                cell = tuple(int(at) // 40 for at in middle)
+                seen[sample.img_id, sample.scale_idx, cell] += int(valid)
+        times[assign] = [count for count in seen.values() if count]
+    assert len(times['best_chip']) == len(times['every_chip'])
+    assert max(times['every_chip']) > 1
+    assert set(times['best_chip']) == {1}
 
 
 def test_images_without_objects_are_background(write_coco, planner_cfg, pipeline):
@@ -230,6 +256,8 @@ def test_bad_arguments(write_coco, planner_cfg, pipeline):
     cfg = write_coco([(200, 150, [dict(bbox=[5, 5, 20, 20])])])
     with pytest.raises(ValueError, match='empty_chips'):
         ChipDataset(cfg, planner_cfg, pipeline, empty_chips=-1)
+    with pytest.raises(ValueError, match="assign is 'every_chip' or 'best_chip'; got 'best'"):
+        ChipDataset(cfg, planner_cfg, pipeline, assign='best')
     with pytest.raises(TypeError, match='cannot wrap MultiImageMixDataset'):
         ChipDataset(
             dict(type='MultiImageMixDataset', dataset=dict(cfg, pipeline=[]), pipeline=[]), planner_cfg, pipeline
