@@ -83,6 +83,14 @@ def variants(setup: Setup) -> dict[str, Variant]:
             batch=2,
             options={**BATCH_NORM, 'model.backbone.norm_eval': True},
         ),
+        autofocus=Variant(
+            "AutoFocus's branch beside it, which the test does not use",
+            options={
+                'model.type': 'mmsniper.WithFocus',
+                'model.detector': setup.cfg.model.type,
+                'model.focus_head': dict(stride=16, feat_channels=setup.cfg.model.neck.out_channels),
+            },
+        ),
         **{f'negatives_{n}': Variant(f'{n} negative chips per image and epoch', negatives=n) for n in (1, 2, 4)},
     )
     for n, planner in setup.by_scales.items():
@@ -103,7 +111,7 @@ def main() -> None:
         parser.error(f'--only: no {sorted(unknown)}; there are {sorted(chosen)}')
     names = args.only or list(chosen)
     if any(chosen[name].negatives for name in names):
-        setup.pool = mine(setup, args, RATES[1])
+        setup.pool = mine(setup, args, RATES[2])
     rate = best_rate('sniper', setup, args)
     runs = [(name, seed) for seed in range(args.seeds) for name in names]
     pool_map(lambda pair: one_run(*pair, chosen[pair[0]], rate, setup, args), runs, args.jobs)
@@ -152,7 +160,10 @@ def result(name: str, seed: int, args: Namespace) -> Path:
 
 def table(titles: dict[str, str], args: Namespace) -> str:
     """What was measured, as a markdown table; the difference is that of the means."""
-    rows = ['| changed | chips per step | AP, all scales | AP small | against as suggested |', '|---|---|---|---|---|']
+    rows = [
+        '| changed | chips per step | AP, all scales | AP small | s | against as suggested |',
+        '|---|---|---|---|---|---|',
+    ]
     usual = None
     for name, title in titles.items():
         paths = [result(name, seed, args) for seed in range(9)]
@@ -162,7 +173,13 @@ def table(titles: dict[str, str], args: Namespace) -> str:
         aps = [run['tta']['AP'] for run in runs]
         usual = np.mean(aps) if usual is None else usual
         small = np.mean([run['tta']['AP_small'] for run in runs])
-        cells = [runs[0]['batch'], f'{np.mean(aps):.3f} ({min(aps):.3f} to {max(aps):.3f})', f'{small:.3f}']
+        seconds = np.mean([run['seconds'] for run in runs])
+        cells = [
+            runs[0]['batch'],
+            f'{np.mean(aps):.3f} ({min(aps):.3f} to {max(aps):.3f})',
+            f'{small:.3f}',
+            f'{seconds:.0f}',
+        ]
         rows.append(f'| {title} | {" | ".join(map(str, cells))} | {np.mean(aps) - usual:+.3f} |')
     return '\n'.join(rows)
 

@@ -33,7 +33,7 @@ from regime_train import MARKS
 from tta import average_precision
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
-RATES = (0.0014, 0.0028, 0.0056)
+RATES = (0.0007, 0.0014, 0.0028, 0.0056)
 SEARCH = 0.2
 # Ways that differ from SNIPER's by what is added.
 VARIANTS = ('negatives', 'autofocus')
@@ -61,7 +61,7 @@ def prepared(name: str, setup: Setup, args: argparse.Namespace) -> float:
     """Mine the negative chips, or search the rate of a way to train."""
     if name != 'pool':
         return best_rate(name, setup, args)
-    setup.pool = mine(setup, args, RATES[1])
+    setup.pool = mine(setup, args, RATES[2])
     return 0.0
 
 
@@ -160,6 +160,8 @@ def train(cfg: Config, out: Path, pixels: float) -> list[dict]:
     marks = out / 'marks.json'
     if not marks.exists() or json.loads(marks.read_text())[-1]['mark'] < MARKS:
         out.mkdir(parents=True, exist_ok=True)
+        for old in out.glob('*.bbox.json'):
+            old.unlink()
         cfg.dump(config_file(out))
         run([ROOT / 'benchmarks/regime_train.py', config_file(out), out, pixels], out / 'log.txt')
     return json.loads(marks.read_text())
@@ -173,9 +175,12 @@ def config_file(out: Path) -> Path:
 def test(out: Path, checkpoint: str, options: list[str], setup: Setup, *settings: str) -> dict[str, float]:
     """Figures of a checkpoint by mmdet's test script, with some settings changed."""
     found = out / f'{Path(checkpoint).stem}{"".join(options)}{len(settings) or ""}'
+    results = Path(f'{found}.bbox.json')
+    if results.exists():
+        return figures(setup, json.loads(results.read_text()))
     command = [ROOT / 'tools/test.py', config_file(out), out / checkpoint, '--work-dir', out / 'test', *options]
     run([*command, '--cfg-options', f'test_evaluator.outfile_prefix={found}', *settings], out / 'log.txt')
-    return figures(setup, json.loads(Path(f'{found}.bbox.json').read_text()))
+    return figures(setup, json.loads(results.read_text()))
 
 
 def test_by_sahi(out: Path, checkpoint: str, setup: Setup) -> dict[str, float]:
