@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmsniper.evaluation.focus_curve import THRESHOLDS, cheapest, focus_curve, focus_runner
+from mmsniper.config_lines import one_line
+from mmsniper.evaluation.focus_curve import THRESHOLDS, cheapest, focus_curve, focus_runner, with_threshold
 from mmsniper.visualization.focus import draw_curve
 
 
@@ -38,7 +39,7 @@ def main() -> None:
         cfg.test_dataloader.dataset.indices = args.images
     try:
         runner = focus_runner(cfg, args.checkpoint)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, TypeError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     rows = focus_curve(runner, args.thresholds)
 
@@ -56,7 +57,8 @@ def main() -> None:
         print(f'\nNo threshold keeps to {args.loss:g} AP: take the full pyramid (tta_cfg.focus=None), or lower ones')
     else:
         print(f'\n{args.loss:g} AP: threshold {found["threshold"]:g}, {found["share"]:.0%} of the pixels:')
-        print(f'tta_model=dict(tta_cfg=dict(focus=dict(threshold={found["threshold"]:g})))')
+        focus = with_threshold(runner.model.given_focus, found['threshold'])
+        print(f'tta_model = dict(tta_cfg=dict(focus={one_line(focus)}))')
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / 'focus_curve.json').write_text(json.dumps(rows, indent=1) + '\n')
     draw_curve(rows, args.out / 'focus_curve.png')

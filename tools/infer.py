@@ -71,7 +71,7 @@ def main() -> None:
         raise SystemExit(f'error: {error}') from error
     inferencer.report_thr = args.score_thr
     if args.draw_focus:
-        if not getattr(inferencer.model, 'given_focus', None):
+        if getattr(inferencer.model, 'given_focus', None) is None:
             parser.error('--draw-focus: this test has no tta_model.tta_cfg.focus, so there is nothing to draw')
         inferencer.model.keep_focus = True
     classes = inferencer.model.dataset_meta['classes']
@@ -127,7 +127,7 @@ def detect(
     sample = result['predictions'][0]
     drawn = result['visualization'][0]
     if getattr(inferencer.model, 'keep_focus', False):
-        drawn = draw_focus(drawn, sample)
+        drawn = draw_focus(drawn, sample, inferencer.model.module.focus_head.stride)
     if not cv2.imwrite(str(picture), drawn[..., ::-1]):
         raise OSError(f'{path}: {picture} cannot be written')
     height, width = sample.ori_shape[:2]

@@ -115,24 +115,27 @@ def merged(boxes: NDArray) -> NDArray:
     """Boxes that overlap, enclosed in one, until none do: (K, 4) xyxy, of as many rows or fewer."""
     boxes = boxes.copy()
     n = len(boxes)
-    i = 0
-    while i < n:
-        j = i + 1
-        while j < n:
-            if (
-                boxes[i, 0] < boxes[j, 2]
-                and boxes[j, 0] < boxes[i, 2]
-                and boxes[i, 1] < boxes[j, 3]
-                and boxes[j, 1] < boxes[i, 3]
-            ):
-                boxes[i, :2] = np.minimum(boxes[i, :2], boxes[j, :2])
-                boxes[i, 2:] = np.maximum(boxes[i, 2:], boxes[j, 2:])
-                n -= 1
-                boxes[j] = boxes[n]
-                # It is larger now: what it did not overlap, it may, and what came before it, too.
-                i, j = -1, n
-            j += 1
-        i += 1
+    changed = True
+    while changed:
+        changed = False
+        i = 0
+        while i < n:
+            j = i + 1
+            while j < n:
+                if (
+                    boxes[i, 0] < boxes[j, 2]
+                    and boxes[j, 0] < boxes[i, 2]
+                    and boxes[i, 1] < boxes[j, 3]
+                    and boxes[j, 1] < boxes[i, 3]
+                ):
+                    boxes[i, :2] = np.minimum(boxes[i, :2], boxes[j, :2])
+                    boxes[i, 2:] = np.maximum(boxes[i, 2:], boxes[j, 2:])
+                    n -= 1
+                    boxes[j] = boxes[n]
+                    changed = True  # it is larger now: what it did not overlap, it may
+                else:
+                    j += 1
+            i += 1
     return boxes[:n]
 
 

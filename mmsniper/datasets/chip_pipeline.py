@@ -33,6 +33,8 @@ class ChipPipeline(Compose):
         transforms: Transforms or their configs: load, ``ChipSampler``, augment, ``PackChipInputs``.
 
     Attributes:
+        keep_sizes: Whether nothing follows the cut that might read more than validity from ``gt_ignore_flags``, so that
+            they may say how large an object is that the chip cuts.
         keep_polygons: Whether all that follows the cut takes polygons, as far as ``PackChipInputs``.
     """
 
@@ -44,7 +46,8 @@ class ChipPipeline(Compose):
         kinds = [type(step) for step in self.transforms[n:]]
         # Another transform might write to what it gets, and the next chip would see that.
         self._shares = kinds[:1] == [ChipSampler]
-        self.keep_polygons = PackChipInputs in kinds and {*kinds[1:]} <= {*TAKE_POLYGONS}
+        self.keep_sizes = {*kinds[1:]} <= {*TAKE_POLYGONS}
+        self.keep_polygons = PackChipInputs in kinds and self.keep_sizes
         if kinds and not self._shares:
             print_log(
                 f'ChipDataset: {kinds[0].__name__} stands before ChipSampler, so it runs anew, on a copy of the image, '
@@ -82,6 +85,7 @@ class ChipPipeline(Compose):
             elsewhere=key.elsewhere,
             sample_idx=key.image_idx,
             keep_polygons=self.keep_polygons,
+            keep_sizes=self.keep_sizes,
         )
         with seeded(key.seed):
             return self._then(results)

@@ -25,7 +25,7 @@ from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
 from .pyramid import FOLLOWS, Ranges, choose_pyramid, say_if_reduced, say_if_untaught
-from .tta_inputs import check_input, image_size, name_of, no_instances, opened
+from .tta_inputs import image_size, images_of, name_of, no_instances
 from .views import View, batches, choose_views, padded_to_strides
 
 DEFAULTS = dict(
@@ -150,8 +150,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         """
         self.planner = build_planner(planner) if planner else None
         self.scales, self.ranges = choose_pyramid(*self.given, self.planner, self.is_rpn)
-        if self.given_focus is not None:
-            self.focus = focus_settings(self.given_focus, len(self.scales))
+        self.refocus(self.given_focus)
 
     def refocus(self, focus: dict | Sequence[dict] | None) -> None:
         """Change ``tta_cfg.focus``.
@@ -168,7 +167,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         self.focus: list[FocusSettings] = []
         if focus is not None:
             check_branch(self.module)
-            self.focus = focus_settings(focus, len(self.scales)) if self.scales else []
+            self.focus = focus_settings(focus, len(self.scales) or None)
 
     @torch.no_grad()
     def test_step(self, data: dict) -> list[DetDataSample]:
@@ -180,29 +179,22 @@ class MultiScaleChipTTA(BaseTTAModel):
 
         Returns:
             The data samples with ``pred_instances`` in the image frame, see :func:`~mmsniper.models.merging.merge`, and
-            ``view_pixels`` in the metainfo, the network pixels of their views.
+            ``view_pixels`` in the metainfo, the network pixels of their views, as they are padded to go in batches.
         """
-        samples = list(data['data_samples'])
-        images = list(data['inputs']) if 'inputs' in data else [opened(sample) for sample in samples]
-        for image, sample in zip(images, samples, strict=True):
-            check_input(image, sample)
+        samples, images = list(data['data_samples']), images_of(data)
         samplelist_boxtype2tensor(samples)  # what the detector's preprocessor does to ground truth
+        whole = [view for n, image in enumerate(images) for view in self.choose_views(n, image, samples[n])]
         if self.given_focus is None:
-            views = [view for n, image in enumerate(images) for view in self.choose_views(n, image, samples[n])]
-            found = self.run_views(images, samples, views)
+            found = self.run_views(images, samples, whole)
         else:
-            check_branch(self.module)
-            found = focused(self, images, samples)
+            found = focused(self, images, samples, whole)
         seen: list[list[DetDataSample]] = [[] for _ in images]
-        tiles: list[Counter[int]] = [Counter() for _ in images]
-        pixels = [0] * len(images)
         for view, sample in found:
             seen[view.image_idx].append(sample)
-            tiles[view.image_idx][view.scale_idx] += 1
-            pixels[view.image_idx] += view.pixels
-        for sample, shown in zip(samples, pixels, strict=True):
-            sample.set_metainfo(dict(view_pixels=shown))
+        tiles = [Counter(view.scale_idx for view in whole if view.image_idx == n) for n in range(len(images))]
         most = [max(counts.values()) // (2 if self.flip else 1) for counts in tiles]
+        for sample, views in zip(samples, seen, strict=True):
+            sample.set_metainfo(dict(view_pixels=sum(view.view_pixels for view in views)))
         return [self._merge_views(*one) for one in zip(seen, samples, most, strict=True)]
 
     def choose_views(self, image_idx: int, image: Tensor | LargeImage, sample: DetDataSample) -> list[View]:
@@ -217,7 +209,11 @@ class MultiScaleChipTTA(BaseTTAModel):
             raise ValueError(f'{name_of(sample)}, {size[0]} x {size[1]} px: {error}') from error
 
     def run_views(
-        self, images: Sequence[Tensor | LargeImage], samples: Sequence[DetDataSample], views: Sequence[View]
+        self,
+        images: Sequence[Tensor | LargeImage],
+        samples: Sequence[DetDataSample],
+        views: Sequence[View],
+        n_before: int = 0,
     ) -> list[tuple[View, DetDataSample]]:
         """Detect in views, those of one shape together.
 
@@ -225,6 +221,7 @@ class MultiScaleChipTTA(BaseTTAModel):
             images: Per image (3, H, W), or its file.
             samples: Per image its data sample.
             views: Views of these images.
+            n_before: Views that ``on_progress`` has been told of.
 
         Returns:
             Per view a data sample whose ``pred_instances`` are in the image frame, of the scale's range, and whole.
@@ -233,6 +230,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         device = next(self.module.parameters()).device
         on_device = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
         for batch in batches(views, self.batch_pixels, self.slack):
+            padded = max(view.shape[0] for view in batch) * max(view.shape[1] for view in batch)
             # The detector is to leave boxes in the view frame: what it takes for the original image is the view.
             shown = [DetDataSample(metainfo={**samples[view.image_idx].metainfo, **view.meta}) for view in batch]
             inputs = [view.cut(on_device[view.image_idx], device) for view in batch]
@@ -250,13 +248,13 @@ class MultiScaleChipTTA(BaseTTAModel):
                 if self.given_focus is not None and view.scale_idx:
                     low = 0.0  # what finer scales do not look at is sorted out there
                 instances = from_view(found, view, size, (low, high))
-                meta = dict(whole.metainfo, n_full_views=int(full))
+                meta = dict(whole.metainfo, n_full_views=int(full), view_pixels=padded)
                 seen = DetDataSample(metainfo=meta, pred_instances=instances)
                 if 'focus' in sample:
                     seen.focus = sample.focus
                 done.append((view, seen))
             if self.on_progress is not None:
-                self.on_progress(len(done), len(views))
+                self.on_progress(n_before + len(done), n_before + len(views))
         return done
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:

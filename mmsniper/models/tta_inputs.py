@@ -42,6 +42,22 @@ def image_size(image: Tensor | LargeImage) -> tuple[int, int]:
     return image.size if isinstance(image, LargeImage) else (image.shape[-1], image.shape[-2])
 
 
+def images_of(data: dict) -> list[Tensor | LargeImage]:
+    """Per image of a batch its pixels, (3, H, W) uint8, or its file where the pipeline leaves it closed.
+
+    Args:
+        data: ``inputs``, or none, and ``data_samples``.
+
+    Raises:
+        ValueError: If there is neither; see also :func:`check_input`.
+    """
+    samples = data['data_samples']
+    images = list(data['inputs']) if 'inputs' in data else [opened(sample) for sample in samples]
+    for image, sample in zip(images, samples, strict=True):
+        check_input(image, sample)
+    return images
+
+
 def opened(sample: DetDataSample) -> LargeImage:
     """The file of an image that comes without pixels."""
     if not sample.get('img_path'):

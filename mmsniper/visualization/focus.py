@@ -15,13 +15,14 @@ COLOURS = ((255, 176, 0), (0, 200, 255), (255, 90, 200), (120, 255, 120), (255, 
 HEAT = 0.4
 
 
-def draw_focus(image: NDArray[np.uint8], sample: DetDataSample) -> NDArray[np.uint8]:
+def draw_focus(image: NDArray[np.uint8], sample: DetDataSample, stride: int) -> NDArray[np.uint8]:
     """FocusPixels of the coarsest scale as a heat map, FocusChips as frames, one colour per finer scale.
 
     Args:
         image: (H, W, 3) uint8, RGB, in any size.
         sample: With ``focus_maps`` and ``focus_chips`` in its metainfo, as
             :class:`~mmsniper.models.MultiScaleChipTTA` leaves them with ``keep_focus``.
+        stride: Network pixels per cell.
 
     Returns:
         (H, W, 3) uint8, RGB.
@@ -29,15 +30,14 @@ def draw_focus(image: NDArray[np.uint8], sample: DetDataSample) -> NDArray[np.ui
     height, width = image.shape[:2]
     factors = np.tile([width / sample.ori_shape[1], height / sample.ori_shape[0]], 2)
     heat = np.zeros((height, width), np.float32)
-    maps = sample.get('focus_maps', [])
-    coarsest = max((view.scale_idx for view, _ in maps), default=0)
-    for view, focus in maps:
-        if view.scale_idx != coarsest:
-            continue
+    for view, focus in sample.get('focus_maps', []):
         x1, y1, x2, y2 = np.rint(view.window * factors).astype(int).tolist()
-        values = np.ascontiguousarray(focus.flip(-1) if view.flip else focus)
-        shown = cv2.resize(values, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
-        heat[y1:y2, x1:x2] = np.maximum(heat[y1:y2, x1:x2], shown)
+        # The last cells may reach beyond the view.
+        cells = np.array(focus.shape[::-1]) * stride / view.zoom * factors[:2]
+        shown = cv2.resize(focus.numpy(), np.rint(cells).astype(int).tolist(), interpolation=cv2.INTER_NEAREST)
+        shown = shown[: y2 - y1, : x2 - x1]
+        part = heat[y1:y2, x1:x2][: shown.shape[0], : shown.shape[1]]
+        part[:] = np.maximum(part, shown[:, ::-1] if view.flip else shown)
     warm = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_HOT)[..., ::-1]
     drawn = np.ascontiguousarray((image * (1 - HEAT) + warm * HEAT).astype(np.uint8))
     thick = max(round(max(height, width) / 500), 1)

@@ -6,12 +6,17 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmengine.runner import save_checkpoint
+from mmengine.structures import InstanceData
 
-from mmsniper.evaluation.focus_curve import cheapest
+from mmsniper.evaluation.focus_curve import cheapest, focus_curve, focus_runner, with_threshold
+from mmsniper.models.views import View
+from mmsniper.visualization.focus import COLOURS, draw_focus
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -56,7 +61,7 @@ def test_the_curve_is_measured_drawn_and_read(trained, tmp_path, monkeypatch, ca
     assert cv2.imread(str(out / 'focus_curve.png')).shape[0] > 300
     printed = capsys.readouterr().out
     assert '| full pyramid |' in printed
-    assert 'tta_model=dict(tta_cfg=dict(focus=dict(threshold=' in printed
+    assert 'tta_model = dict(tta_cfg=dict(focus=dict(' in printed
 
 
 def test_weights_without_a_branch_are_refused_before_an_image_is_read(trained, tmp_path, monkeypatch):
@@ -71,22 +76,13 @@ def test_weights_without_a_branch_are_refused_before_an_image_is_read(trained, t
 def test_where_it_looks_is_drawn(trained, tmp_path, monkeypatch, capsys):
     config, checkpoint, _ = trained
     image = next(Path(tmp_path).rglob('images/0.png'))
-    for options in ([], ['--draw-focus']):
-        call(
-            monkeypatch,
-            'infer.py',
-            config,
-            checkpoint,
-            image,
-            '--out',
-            tmp_path / f'out{len(options)}',
-            '--device',
-            'cpu',
-            *options,
-        )
-    plain, drawn = (cv2.imread(str(tmp_path / f'out{n}/0.png')) for n in (0, 1))
+    low = ['--cfg-options', 'tta_model.tta_cfg.focus.threshold=0.3']
+    for name, options in dict(plain=low, drawn=['--draw-focus', *low]).items():
+        call(monkeypatch, 'infer.py', config, checkpoint, image, '--out', tmp_path / name, '--device', 'cpu', *options)
+    plain, drawn = (cv2.imread(str(tmp_path / f'{name}/0.png')) for name in ('plain', 'drawn'))
     assert plain.shape == drawn.shape
-    assert (plain != drawn).mean() > 0.5
+    assert any((drawn == colour[::-1]).all(2).any() for colour in COLOURS[:2]), 'frames, of which the last is on top'
+    assert not any((plain == colour[::-1]).all(2).any() for colour in COLOURS[:2])
     with pytest.raises(SystemExit):
         call(monkeypatch, 'infer.py', config, checkpoint, image, '--out', tmp_path / 'no', '--draw-focus', '--no-tta')
     assert 'nothing to draw' in capsys.readouterr().err
@@ -97,3 +93,42 @@ def test_cheapest_keeps_to_the_loss():
     assert cheapest(rows, 0.003) is rows[1]
     assert cheapest(rows, 0.02) is rows[2]
     assert cheapest(rows, 0.001) is rows[0]
+
+
+def test_heat_lies_where_the_cells_do():
+    image, focus = np.zeros((100, 90, 3), np.uint8), torch.zeros(4, 3)
+    focus[1, 2] = 1
+    for flip, columns in ((False, (64, 90)), (True, (0, 26))):
+        view = View(0, 1, (0, 0, 45, 50), (50, 45), flip=flip)  # at half of the size drawn; cells of 16 px
+        sample = DetDataSample(metainfo=dict(ori_shape=(50, 45), focus_maps=[(view, focus)]))
+        rows, found = np.nonzero(draw_focus(image, sample, 16).sum(2))
+        assert (rows.min(), rows.max() + 1) == (32, 64)
+        assert (found.min(), found.max() + 1) == columns
+
+
+def test_a_threshold_goes_into_all_settings():
+    assert with_threshold(dict(dilate=5), 0.2) == dict(dilate=5, threshold=0.2)
+    assert with_threshold([dict(dilate=1), dict(threshold=0.5)], 0.2) == [
+        dict(dilate=1, threshold=0.2),
+        dict(threshold=0.2),
+    ]
+
+
+def test_figures_are_of_the_images_that_were_shown(tiny_cfg, trained, monkeypatch):
+    """A detector that finds everything has an AP of 1 on the first two of four images."""
+    cfg = tiny_cfg.copy()
+    cfg.test_dataloader.dataset.indices = 2
+    cfg.test_evaluator.proposal_nums = (100, 300, 1000)
+    runner = focus_runner(cfg, trained[1])
+
+    def knows(data):
+        for sample in data['data_samples']:
+            truth = sample.gt_instances
+            sample.pred_instances = InstanceData(
+                bboxes=truth.bboxes, labels=truth.labels, scores=torch.ones(len(truth))
+            )
+            sample.set_metainfo(dict(view_pixels=1))
+        return data['data_samples']
+
+    monkeypatch.setattr(runner.model, 'test_step', knows)
+    assert [row['AP'] for row in focus_curve(runner, [0.5])] == [1, 1]

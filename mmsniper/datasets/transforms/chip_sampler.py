@@ -25,8 +25,8 @@ class ChipSampler(BaseTransform):
 
     Every instance that touches the chip stays, cropped, and ``gt_ignore_flags`` says what it is good for: valid (0),
     ignored region (1: a crowd, or a sliver of an invalid object), or invalid (2: size out of the scale's range, or too
-    little of it inside), and of what the chip cuts the whole size; see
-    :func:`~mmsniper.datasets.transforms.flags.split_flags`.
+    little of it inside), and, inside ``ChipDataset``, of what the chip cuts the whole size, unless a transform
+    follows that may not bear it; see :func:`~mmsniper.datasets.transforms.flags.split_flags`.
 
     Masks may be what :class:`LoadChipAnnotations` leaves, or mmdet's polygons or bitmaps. They become bitmaps of the
     chip's size; but where ``ChipDataset`` sees that only transforms follow which take polygons (``RandomFlip``,
@@ -151,7 +151,7 @@ class ChipSampler(BaseTransform):
         flags = np.where(valid, VALID, np.where(sliver, IGNORED, INVALID))
         flags[crowd] = IGNORED
 
-        cut = (inside != in_image).any(axis=1)
+        cut = (inside != in_image).any(axis=1) & results.pop('keep_sizes', False)
         whole = box_sizes(in_image * np.tile(zooms, 2))
 
         boxes = chip_bboxes[kept].astype(np.float32)

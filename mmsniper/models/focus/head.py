@@ -15,11 +15,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...chips.focus import EITHER, FOCUS, focus_targets
-from ...registry import MODELS
 from ..valid_range import sizes_of
 
 
-@MODELS.register_module()
 class FocusHead(BaseModule):
     """A 3 x 3 and a 1 x 1 convolution, and a softmax over "nothing small" and "something small".
 
@@ -33,6 +31,9 @@ class FocusHead(BaseModule):
         feat_channels: Channels between the two convolutions.
         loss_weight: Of its loss.
         init_cfg: As for any module of mmengine.
+
+    Raises:
+        ValueError: If an argument is malformed.
     """
 
     def __init__(
@@ -44,6 +45,11 @@ class FocusHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Normal', layer='Conv2d', std=0.01))
+        for name, number in dict(in_channels=in_channels, stride=stride, feat_channels=feat_channels).items():
+            if type(number) is not int or number < 1:
+                raise ValueError(f'focus_head: {name} is a whole number >= 1; got {number!r}')
+        if isinstance(loss_weight, bool) or not isinstance(loss_weight, (int, float)) or not loss_weight >= 0:
+            raise ValueError(f'focus_head: loss_weight is a number >= 0; got {loss_weight!r}')
         self.stride, self.loss_weight = stride, loss_weight
         self.trained = True
         with torch.random.fork_rng(devices=[]):
@@ -52,7 +58,8 @@ class FocusHead(BaseModule):
 
     def init_weights(self) -> None:
         """Draw the weights, aside."""
-        with torch.random.fork_rng(devices=[]):
+        device = self.score.weight.device
+        with torch.random.fork_rng(devices=[device] if device.type == 'cuda' else []):
             super().init_weights()
 
     def forward(self, feature: Tensor) -> Tensor:
@@ -75,16 +82,20 @@ class FocusHead(BaseModule):
 
     def targets(self, samples: Sequence[DetDataSample], shape: tuple[int, int]) -> Tensor:
         """(B, h, w) int64, what the cells are taught; on the CPU."""
-        found = []
+        found, counts = [], []
         for sample in samples:
             objects, regions = sample.gt_instances, sample.get('ignored_instances')
             bboxes = get_box_tensor(objects.bboxes)
             sizes = objects.sizes if 'sizes' in objects else sizes_of(bboxes)
+            found.append(torch.cat([bboxes, sizes[:, None]], dim=1))
             if regions is not None and len(regions):
-                bboxes = torch.cat([bboxes, get_box_tensor(regions.bboxes)])
-                sizes = torch.cat([sizes, sizes.new_zeros(len(regions))])
-            found.append(torch.from_numpy(focus_targets(bboxes.cpu(), sizes.cpu(), shape, self.stride)))
-        return torch.stack(found)
+                found.append(F.pad(get_box_tensor(regions.bboxes), (0, 1)))  # of size 0
+            counts.append(len(objects) + (0 if regions is None else len(regions)))
+        # To the CPU at once: a GPU is waited for each time.
+        parts = torch.cat(found).cpu().split(counts)
+        return torch.stack(
+            [torch.from_numpy(focus_targets(part[:, :4], part[:, 4], shape, self.stride)) for part in parts]
+        )
 
     @torch.no_grad()
     def predict(self, feature: Tensor) -> Tensor:
@@ -92,10 +103,16 @@ class FocusHead(BaseModule):
         return self(feature).float().softmax(dim=1)[:, FOCUS]
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        self.trained = any(key.startswith(prefix) for key in state_dict)
-        if not self.trained:
+        ours = {prefix + name: value.shape for name, value in self.state_dict().items()}
+        found = {name: state_dict[name].shape for name in ours if name in state_dict}
+        self.trained = found == ours
+        if not found:
             text = (
                 "The checkpoint has no FocusHead: this detector's is as it was drawn, to be trained before it is used"
             )
+            print_log(text, 'current', WARNING)
+        elif not self.trained:
+            wrong = [name for name in ours if found.get(name) != ours[name]]
+            text = f"The checkpoint's FocusHead is another one, by {', '.join(wrong)}: this detector's is untrained"
             print_log(text, 'current', WARNING)
         super()._load_from_state_dict(state_dict, prefix, *args)

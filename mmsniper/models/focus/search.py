@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Seen = tuple[View, DetDataSample]
 
+# By so many network pixels a detector may be wrong about where an object ends.
+ASTRAY = 3
 DEFAULTS = dict(threshold=0.1, dilate=3, min_size=128)
 
 
@@ -39,24 +41,27 @@ class FocusSettings(NamedTuple):
     min_size: float
 
 
-def focus_settings(given: Mapping | Sequence[Mapping], n_scales: int) -> list[FocusSettings]:
+def focus_settings(given: Mapping | Sequence[Mapping], n_scales: int | None) -> list[FocusSettings]:
     """Settings per scale that is looked at in part: all but the last, which is the coarsest.
 
     Args:
         given: As ``tta_cfg.focus`` has them, of all scales or of each; what is left out has its default.
-        n_scales: Of the pyramid.
+        n_scales: Of the pyramid; None = not known yet, and what is given is checked as far as that goes.
 
     Raises:
-        TypeError: If a setting does not exist.
+        TypeError: If it is something else, or a setting does not exist.
         ValueError: If one is malformed, or there are settings of another number of scales, or but one scale.
     """
-    if n_scales < 2:
+    if n_scales is not None and n_scales < 2:
         raise ValueError(
             'tta_cfg.focus looks at a finer scale where a coarser one has seen something small, but tta_cfg has but '
             f'{n_scales} scale: take focus out, or give a second one'
         )
-    every = [given] * (n_scales - 1) if isinstance(given, Mapping) else list(given)
-    if len(every) != n_scales - 1:
+    listed = isinstance(given, (list, tuple))
+    every = list(given) if listed else [given]
+    if wrong := [one for one in every if not isinstance(one, Mapping)]:
+        raise TypeError(f'tta_cfg.focus is dict(threshold=...), or a list of such, or None; got {wrong[0]!r}')
+    if listed and n_scales is not None and len(every) != n_scales - 1:
         raise ValueError(
             f'tta_cfg.focus has settings of {len(every)} scales, but {n_scales - 1} of {n_scales} are looked at in '
             'part, all but the coarsest: give as many, or one dict for all'
@@ -71,7 +76,7 @@ def focus_settings(given: Mapping | Sequence[Mapping], n_scales: int) -> list[Fo
         except ValueError as error:
             raise ValueError(f'tta_cfg.focus: {error}') from None
         found.append(FocusSettings(**settings))
-    return found
+    return found if listed else found * ((n_scales or 2) - 1)
 
 
 def check_branch(detector: nn.Module) -> None:
@@ -123,17 +128,16 @@ def next_chips(
     return join_boxes(np.concatenate(boxes), settings.min_size / zoom, size)
 
 
-def seen_whole(bboxes: Tensor, chips: NDArray[np.int64], zoom: float, size: tuple[int, int]) -> Tensor:
+def seen_whole(bboxes: Tensor, chips: NDArray[np.int64], margin: float, size: tuple[int, int]) -> Tensor:
     """Which boxes lie in a chip, off its borders inside the image: (P, 4), (K, 4), image frame -> (P,) bool.
 
     Args:
         bboxes: Detections of a coarser scale.
         chips: Of the next finer one.
-        zoom: Of the finer one.
+        margin: Image pixels.
         size: (width, height) of the image.
     """
     inside = bboxes.new_zeros(len(bboxes), dtype=torch.bool)
-    margin = BORDER / zoom
     for chip in chips.tolist():
         limits = [
             *(-np.inf if edge == 0 else edge + margin for edge in chip[:2]),
@@ -144,7 +148,9 @@ def seen_whole(bboxes: Tensor, chips: NDArray[np.int64], zoom: float, size: tupl
     return inside
 
 
-def focused(tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataSample]) -> list[Seen]:
+def focused(
+    tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataSample], every: Sequence[View]
+) -> list[Seen]:
     """Look at the coarsest scale of all images, then at each finer one where the one before has seen something small.
 
     What is too small for a scale's range, it answers for nevertheless where the finer scale does not show it whole.
@@ -153,19 +159,21 @@ def focused(tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataS
         tta: With settings, whose ``run_views`` looks.
         images: Per image (3, H, W), or its file.
         samples: Per image its data sample, whose metainfo gets ``focus_chips``: per finer scale, coarse to fine, (K, 4)
-            xyxy, image frame; and, with ``tta.keep_focus``, ``focus_maps``: pairs of a view and its ``focus``.
+            xyxy, image frame; and, with ``tta.keep_focus``, ``focus_maps``: pairs of a coarsest view and its ``focus``.
+        every: The views of the whole images at all scales.
 
     Returns:
         The views, and per view what it says of its image.
     """
     sizes = [image_size(image) for image in images]
-    every = [view for n, image in enumerate(images) for view in tta.choose_views(n, image, samples[n])]
+    device = next(tta.module.parameters()).device
+    images = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
     coarsest = len(tta.scales) - 1
     views = [view for view in every if view.scale_idx == coarsest]
     done: list[Seen] = []
     looked: list[dict] = [dict(focus_chips=[], focus_maps=[]) for _ in images]
     for finer in reversed(range(-1, coarsest)):
-        found = tta.run_views(images, samples, views)
+        found = tta.run_views(images, samples, views, len(done))
         done += found
         views = []
         for n, size in enumerate(sizes if finer >= 0 else ()):
@@ -183,12 +191,14 @@ def focused(tta: MultiScaleChipTTA, images: Sequence, samples: Sequence[DetDataS
                 chips, parts = np.array([[0, 0, *size]]), whole
             views += parts
             looked[n]['focus_chips'].append(chips)
-            if tta.keep_focus:
+            if tta.keep_focus and finer == coarsest - 1:
                 looked[n]['focus_maps'] += [(view, seen.focus.cpu()) for view, seen in mine]
+            # Both scales see a border a little elsewhere: what may be cut in the finer one is kept in both.
+            margin = BORDER / zoom + ASTRAY / scale_factor(tta.scales[finer + 1], *size)
             for _, sample in mine:
                 seen = sample.pred_instances
                 small = sizes_of(seen.bboxes) < tta.ranges[finer + 1][0]
-                sample.pred_instances = seen[~(small & seen_whole(seen.bboxes, chips, zoom, size))]
+                sample.pred_instances = seen[~(small & seen_whole(seen.bboxes, chips, margin, size))]
     for sample, meta in zip(samples, looked, strict=True):
         sample.set_metainfo({key: value for key, value in meta.items() if value})
     return done

@@ -58,7 +58,7 @@ def test_boxes_are_cropped_zoomed_and_judged():
         [12, 70, 30, 80],  # a crowd
         [73, 60, 90, 80],  # in range, a sliver of 1 image px inside
     ]
-    results = ChipSampler(PLANNER)(loaded(boxes, chip=(10, 20, 74, 84), crowd=[4]))
+    results = ChipSampler(PLANNER)(dict(loaded(boxes, chip=(10, 20, 74, 84), crowd=[4]), keep_sizes=True))
     assert results['gt_bboxes'].tensor.tolist() == [
         [20, 20, 60, 60],
         [100, 20, 128, 80],
@@ -70,6 +70,10 @@ def test_boxes_are_cropped_zoomed_and_judged():
     assert split_flags(results['gt_ignore_flags']).kinds.tolist() == [VALID, INVALID, INVALID, IGNORED, IGNORED]
     whole = split_flags(results['gt_ignore_flags']).sizes
     assert whole == pytest.approx([0, 60, 300, 0, 2 * (17 * 20) ** 0.5], abs=1 / 16), 'of what is cut'
+    plain = ChipSampler(PLANNER)(loaded(boxes, chip=(10, 20, 74, 84), crowd=[4]))
+    assert plain['gt_ignore_flags'].tolist() == [VALID, INVALID, INVALID, IGNORED, IGNORED], (
+        'where others may read them'
+    )
     assert results['valid_range'] == (0, 120)
     assert results['scale_factor'] == (2, 2)
     assert results['img_shape'] == (128, 128)

@@ -1,6 +1,7 @@
 """Detectors with a FocusHead: what the branch adds, and that all else stays as it was."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.runner.checkpoint import load_state_dict
 from mmengine.structures import InstanceData
+
+from mmsniper.apis.weights import check_weights
 
 NAMES = ['rpn', 'faster_rcnn', 'mask_rcnn', 'cascade_mask_rcnn', 'retinanet', 'atss', 'fcos']
 
@@ -24,7 +27,7 @@ def pair(detector_cfg):
             copy.deepcopy(plain),
             type='mmsniper.WithFocus',
             detector=plain.type,
-            focus_head=dict(feat_channels=8, **head),
+            focus_head=dict(dict(feat_channels=8), **head),
         )
         models = []
         for cfg in (plain, focused):
@@ -162,7 +165,54 @@ def test_what_is_no_detector_is_refused(kind):
         MODELS.build(dict(type='mmsniper.WithFocus', detector=kind))
 
 
-def test_copies_are_whole(pair):
+def test_copies_and_pickles_are_whole(pair):
     *_, focused, _ = pair('faster_rcnn')
-    focused.eval().predict(*batch())
-    assert type(copy.deepcopy(focused)) is type(focused), 'as an average of weights does'
+    focused.loss(*batch())
+    focused(*batch(), mode='tensor')
+    focused.extract_feat(batch()[0])
+    for other in copy.deepcopy(focused), pickle.loads(pickle.dumps(focused)):
+        assert type(other) is type(focused), 'as an average of weights does'
+        assert all(torch.equal(value, focused.state_dict()[key]) for key, value in other.state_dict().items())
+        assert other.eval().predict(*batch())[0].focus.shape == (8, 8)
+
+
+def test_a_branch_of_another_width_is_not_taken(pair, messages):
+    *_, focused, _ = pair('retinanet')
+    weights = {
+        key: value[:4] if 'conv.' in key and 'focus' in key else value for key, value in focused.state_dict().items()
+    }
+    load_state_dict(focused, weights, strict=False)
+    assert not focused.focus_head.trained
+    assert any('is another one, by focus_head.conv.weight' in message for message in messages())
+
+
+def test_a_map_may_be_named(pair):
+    *_, focused, _ = pair('retinanet', stride=16, level=1, in_channels=16)
+    assert focused.loss(*batch())['loss_focus'] > 0
+    *_, wrong, _ = pair('retinanet', stride=16, level=7, in_channels=16)
+    with pytest.raises(ValueError, match='level=7, but there are 5 feature maps'):
+        wrong.loss(*batch())
+
+
+@pytest.mark.parametrize(
+    ('head', 'error', 'said'),
+    [
+        (dict(stride=16.0), ValueError, 'stride is a whole number'),
+        (dict(feat_channels=0), ValueError, 'feat_channels is a whole number'),
+        (dict(loss_weight=-1), ValueError, 'loss_weight is a number >= 0'),
+        (dict(width=3), TypeError, "no setting .'width'.; there are .*stride"),
+    ],
+)
+def test_bad_settings_of_the_branch_are_named(pair, head, error, said):
+    with pytest.raises(error, match=said):
+        pair('retinanet', **head)
+
+
+def test_weights_of_both_fit_the_check_of_inference(pair):
+    plain, _, focused, _ = pair('faster_rcnn')
+    check_weights(plain, dict(state_dict=focused.state_dict()))
+    check_weights(focused, dict(state_dict=plain.state_dict()))
+    weights = focused.state_dict()
+    weights.pop('focus_head.score.bias')
+    with pytest.raises(ValueError, match='1 are missing .focus_head.score.bias'):
+        check_weights(focused, dict(state_dict=weights))

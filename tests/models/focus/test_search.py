@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from mmdet.structures import DetDataSample
 from mmsniper.chips.focus import FOCUS, focus_targets
 from mmsniper.models import MultiScaleChipTTA
 from mmsniper.models.focus.search import DEFAULTS, FocusSettings, focus_settings, next_chips, seen_whole
-from mmsniper.models.views import View
+from mmsniper.models.views import View, batches
 
 FOCUSED = dict(threshold=0.5, dilate=3, min_size=40)
 # At 0.5 an image of 600 x 400 is one view, at 1.0 it is in tiles.
@@ -48,8 +49,10 @@ def seer(oracle):
         def __init__(self, masks=None):
             super().__init__(masks)
             self.focus_head = SimpleNamespace(stride=16, trained=True)
+            self.n_calls = 0
 
         def test_step(self, data):
+            self.n_calls += 1
             for view, sample in zip(data['inputs'], data['data_samples'], strict=True):
                 self.shapes.append(tuple(view.shape[-2:]))
                 sample.pred_instances = found = self.look(view.float().numpy())
@@ -115,33 +118,79 @@ def test_small_things_everywhere_are_the_full_pyramid(seer, packed):
 
 
 def test_images_of_a_batch_go_together_and_are_as_one_by_one(seer, packed):
-    tta = MultiScaleChipTTA(seer(), {**CFG, 'focus': FOCUSED})
+    eyes = seer()
+    tta = MultiScaleChipTTA(eyes, {**CFG, 'focus': FOCUSED})
     images = [scene(some(4, seed)) for seed in (1, 2)] + [scene([])]
     together = [result.pred_instances.bboxes for result in tta.test_step(packed(*images))]
+    n_together, eyes.n_calls = eyes.n_calls, 0
     alone = [tta.test_step(packed(image))[0].pred_instances.bboxes for image in images]
     assert all(torch.equal(*pair) for pair in zip(together, alone, strict=True))
+    assert n_together < eyes.n_calls
 
 
-def test_what_a_chip_cuts_the_coarser_scale_answers_for(seer, packed):
-    """The branch sees the left half of an object only, so that no chip shows it whole."""
+def test_views_of_similar_shape_share_a_batch():
+    views = [
+        View(n, 0, (0, 0, 1, 1), shape) for n, shape in enumerate([(64, 64), (70, 64), (200, 64), (64, 60), (64, 64)])
+    ]
+    sizes = [[view.shape for view in batch] for batch in batches(views, 10**6, 1.25)]
+    assert sizes == [[(64, 60), (64, 64), (64, 64), (70, 64)], [(200, 64)]]
+    assert [len(batch) for batch in batches(views, 10**6, 1.0)] == [1, 2, 1, 1], 'of one shape'
+    assert [len(batch) for batch in batches(views, 2 * 70 * 64, 1.25)] == [2, 2, 1], 'of so many pixels'
+    assert [len(batch) for batch in batches(views, 1, 1.25)] == [1] * 5
+    assert list(batches([], 1, 1.25)) == []
+
+
+@pytest.mark.parametrize('n', [1, 6])
+def test_the_limit_is_that_of_the_whole_image(seer, packed, n):
+    limits = []
+    for focus in (None, FOCUSED):
+        tta = MultiScaleChipTTA(seer(), {**CFG, 'focus': focus})
+        tta._merge_views = lambda views, sample, tiles: limits.append(tiles)
+        tta.test_step(packed(scene(some(n))))
+    assert limits[0] == limits[1] > 1
+
+
+def test_progress_never_goes_back(seer, packed):
+    told = []
+    tta = MultiScaleChipTTA(seer(), {**CFG, 'focus': FOCUSED, 'batch_pixels': 1})
+    tta.on_progress = lambda done, total: told.append((done, total))
+    tta.test_step(packed(scene(some(4))))
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert [total for _, total in told] == sorted(total for _, total in told)
+    assert told[-1][0] == told[-1][1]
+
+
+def test_files_are_read_view_by_view(seer, tmp_path):
+    bboxes = some(3)
+    cv2.imwrite(str(tmp_path / 'a.png'), scene(bboxes).permute(1, 2, 0).numpy())
+    meta = dict(img_path=str(tmp_path / 'a.png'), ori_shape=SIZE[::-1], img_shape=SIZE[::-1])
+    tta = MultiScaleChipTTA(seer(), {**CFG, 'focus': FOCUSED})
+    (result,) = tta.test_step(dict(data_samples=[DetDataSample(metainfo=meta)]))
+    assert sorted(result.pred_instances.bboxes.round().tolist()) == sorted(bboxes.tolist())
+
+
+@pytest.mark.parametrize('right', [288, 289, 294, 300])
+@pytest.mark.parametrize('astray', [-1.0, 0.0, 1.0])
+def test_what_a_chip_cuts_the_coarser_scale_answers_for(seer, packed, right, astray):
+    """The branch sees the left part of an object only, so that no chip shows it whole; boxes are not exact."""
     eyes = seer()
     look = eyes.test_step
 
     def half_blind(data):
         for sample in look(data):
             sample.focus[:, 9:] = 0
+            if sample.img_shape[0] == 200:
+                sample.pred_instances.bboxes[:, 2] += astray
         return data['data_samples']
 
     eyes.test_step = half_blind
     settings = dict(threshold=0.5, dilate=1, min_size=1)
-    bboxes = [[272, 100, 300, 128]]  # 14 px at 0.5, in columns 8 and 9 of row 3 of the map
+    bboxes = [[258, 100, right, 126]]  # from column 8 of row 3 of the map, which ends at 288
     tta = MultiScaleChipTTA(eyes, {**CFG, 'scales': [2.0, 0.5], 'ranges': [(None, 60), (40, None)], 'focus': settings})
     (result,) = tta.test_step(packed(scene(bboxes)))
-    assert result.pred_instances.bboxes.round().tolist() == bboxes
+    (box,) = result.pred_instances.bboxes.tolist()
+    assert box == pytest.approx(bboxes[0], abs=2.1)
     assert eyes.shapes == [(200, 300), (64, 64)], 'a chip of 32 x 32 px'
-    tta.ranges[1][0] = 0.0
-    tta.nms = None
-    assert len(tta.test_step(packed(scene(bboxes)))[0].pred_instances) == 1, 'the part in the chip is dropped'
 
 
 def test_a_view_without_a_range_keeps_what_finer_scales_do_not_show(seer, packed):
@@ -169,8 +218,8 @@ def test_seen_whole_by_hand():
     boxes = torch.tensor([[10, 10, 20, 20], [12, 12, 28, 28], [12, 12, 29, 28], [0, 0, 9, 9], [12, 0, 28, 9]]).float()
     chips = np.array([[10, 10, 30, 30], [0, 0, 10, 10]])
     assert seen_whole(boxes, chips, 2.0, (100, 100)).tolist() == [False, True, False, False, False]
-    assert seen_whole(boxes, chips, 4.0, (100, 100)).tolist() == [False, True, True, True, False]
-    assert seen_whole(boxes, np.array([[0, 0, 30, 30]]), 1.0, (30, 30)).all(), 'at the borders of the image'
+    assert seen_whole(boxes, chips, 1.0, (100, 100)).tolist() == [False, True, True, True, False]
+    assert seen_whole(boxes, np.array([[0, 0, 30, 30]]), 4.0, (30, 30)).all(), 'at the borders of the image'
     assert not seen_whole(boxes, np.zeros((0, 4), np.int64), 1.0, (30, 30)).any()
 
 
@@ -186,11 +235,18 @@ def test_settings():
         (dict(dilate=2), ValueError, 'tta_cfg.focus: dilate'),
         (dict(size=3), TypeError, "no setting .'size'.; there are .*threshold"),
         ([dict()] * 3, ValueError, 'settings of 3 scales, but 2 of 3'),
+        (dict(threshold='a'), ValueError, 'tta_cfg.focus: threshold'),
+        (True, TypeError, 'or None; got True'),
+        ([0.1, 0.2], TypeError, 'or None; got 0.1'),
+        ('yes', TypeError, "or None; got 'yes'"),
     ],
 )
 def test_bad_settings_are_named(seer, focus, error, said):
     with pytest.raises(error, match=said):
         MultiScaleChipTTA(seer(), {**CFG, 'focus': focus})
+    if 'settings of 3' not in said:
+        with pytest.raises(error, match=said):
+            MultiScaleChipTTA(seer(), dict(focus=focus)), 'before it is known which scales there are'
 
 
 def test_one_scale_is_refused(seer):
