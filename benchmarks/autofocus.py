@@ -40,7 +40,7 @@ SHAPES = {
 }
 # In 256 px nothing of a large image is left to be seen.
 LARGE = dict(scales=[2.0, 1.0, 0.5])
-THRESHOLDS = (0.05, 0.1, 0.3)
+THRESHOLDS = (0.1, 0.2, 0.3)
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ def focus_chips(
     min_size: float,
     stride: tuple[float, float],
     image_size: ImageSize,
+    spare: float = 0.0,
 ) -> NDArray[np.int64]:
     """Windows around all cells of a feature map that deserve a finer look.
 
@@ -62,6 +63,8 @@ def focus_chips(
         min_size: Least side of a chip, image pixels.
         stride: Image pixels per cell, along x and y. The first cell lies in the image's corner.
         image_size: (width, height) of the image. Cells beyond it are padding and do not count.
+        spare: Boxes are enclosed in one, too, where that shows at most so many more pixels of the image: another chip
+            would take longer.
 
     Returns:
         (K, 4) xyxy, whole image pixels, inside the image, no two of them overlapping.
@@ -70,7 +73,8 @@ def focus_chips(
         ValueError: If a setting is malformed.
     """
     check_focus(threshold, dilate, min_size)
-    return join_boxes(focus_boxes(probabilities, threshold, dilate, stride, image_size), min_size, image_size)
+    boxes = focus_boxes(probabilities, threshold, dilate, stride, image_size)
+    return join_boxes(boxes, min_size, image_size, spare)
 
 
 def focus_boxes(
@@ -87,13 +91,15 @@ def focus_boxes(
     return np.minimum(boxes, [width, height, width, height])
 
 
-def join_boxes(boxes: NDArray[np.int64], min_size: float, image_size: ImageSize) -> NDArray[np.int64]:
+def join_boxes(
+    boxes: NDArray[np.int64], min_size: float, image_size: ImageSize, spare: float = 0.0
+) -> NDArray[np.int64]:
     """Boxes (K, 4) of one or of several maps, image pixels, grown and joined; see :func:`focus_chips`."""
     limits = np.array(image_size, np.int64)
     first, last = boxes[:, :2], boxes[:, 2:]
     side = np.maximum(last - first, np.minimum(math.ceil(min_size), limits))
     first = np.clip(first - (side - (last - first)) // 2, 0, limits - side)
-    return merged(np.concatenate([first, first + side], axis=1))
+    return merged(np.concatenate([first, first + side], axis=1), spare)
 
 
 def check_focus(threshold: float, dilate: int, min_size: float) -> None:
@@ -111,8 +117,16 @@ def check_focus(threshold: float, dilate: int, min_size: float) -> None:
 
 
 @compiled
-def merged(boxes: NDArray) -> NDArray:
-    """Boxes that overlap, enclosed in one, until none do: (K, 4) xyxy, of as many rows or fewer."""
+def merged(boxes: NDArray, spare: float) -> NDArray:
+    """Boxes that overlap, or whose common one has little more area than they, enclosed in one, until none do.
+
+    Args:
+        boxes: (K, 4) int64 xyxy.
+        spare: So much area more, at most.
+
+    Returns:
+        (K', 4), not more.
+    """
     boxes = boxes.copy()
     n = len(boxes)
     changed = True
@@ -122,14 +136,14 @@ def merged(boxes: NDArray) -> NDArray:
         while i < n:
             j = i + 1
             while j < n:
-                if (
-                    boxes[i, 0] < boxes[j, 2]
-                    and boxes[j, 0] < boxes[i, 2]
-                    and boxes[i, 1] < boxes[j, 3]
-                    and boxes[j, 1] < boxes[i, 3]
-                ):
-                    boxes[i, :2] = np.minimum(boxes[i, :2], boxes[j, :2])
-                    boxes[i, 2:] = np.maximum(boxes[i, 2:], boxes[j, 2:])
+                x1, y1 = min(boxes[i, 0], boxes[j, 0]), min(boxes[i, 1], boxes[j, 1])
+                x2, y2 = max(boxes[i, 2], boxes[j, 2]), max(boxes[i, 3], boxes[j, 3])
+                sides = boxes[i, 2] - boxes[i, 0] + boxes[j, 2] - boxes[j, 0]
+                heights = boxes[i, 3] - boxes[i, 1] + boxes[j, 3] - boxes[j, 1]
+                apart = (boxes[i, 2] - boxes[i, 0]) * (boxes[i, 3] - boxes[i, 1])
+                apart += (boxes[j, 2] - boxes[j, 0]) * (boxes[j, 3] - boxes[j, 1])
+                if (x2 - x1 < sides and y2 - y1 < heights) or (x2 - x1) * (y2 - y1) <= apart + spare:
+                    boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x1, y1, x2, y2
                     n -= 1
                     boxes[j] = boxes[n]
                     changed = True  # it is larger now: what it did not overlap, it may

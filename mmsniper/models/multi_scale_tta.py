@@ -39,8 +39,8 @@ DEFAULTS = dict(
     batch_pixels=2048**2,
     focus=None,
 )
-# Of views that FocusChips make, no two have the same shape; a batch may be a quarter padding.
-FOCUS_SLACK = 1.25
+# Of views that FocusChips make, no two have the same shape; a batch may be a tenth padding.
+FOCUS_SLACK = 1.1
 # Who tests an RPN, to mine or for recall, wants every proposal.
 RPN_DEFAULTS = dict(score_thr=0.0, max_per_img=-1)
 # What a setting may be, and whether it is; the others are checked where they are used.

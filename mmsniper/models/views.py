@@ -20,6 +20,8 @@ from ..large_images import LargeImage
 
 # A detection this close to the border of a tile, in network pixels, may be a part of something that goes on.
 BORDER = 4
+# Proposals, RoIs and NMS of a view take as long as so many network pixels, with the demo's detector on a CPU.
+VIEW_COST = 256**2
 # The overlap of tiles allows for objects this many times longer than the square root of their area: four times as long
 # as wide.
 ELONGATION = 2
@@ -56,6 +58,12 @@ class View(NamedTuple):
     def pixels(self) -> int:
         """Network pixels."""
         return self.shape[0] * self.shape[1]
+
+    @property
+    def cost(self) -> int:
+        """What it takes to look at it, as network pixels: padded to strides, and what a view takes of any size."""
+        height, width = (math.ceil(side / 32) * 32 for side in self.shape)
+        return height * width + VIEW_COST
 
     @property
     def meta(self) -> dict:

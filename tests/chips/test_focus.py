@@ -49,8 +49,14 @@ def test_diagonal_cells_are_one_part():
 
 def test_merging_goes_on_until_nothing_overlaps():
     """The first overlaps none of the others until three of them are one; the last only touches."""
-    boxes = np.array([[49, 0, 60, 10], [0, 0, 10, 10], [40, 20, 50, 30], [8, 8, 45, 25], [60, 0, 70, 10]])
-    assert sorted(merged(boxes).tolist()) == [[0, 0, 60, 30], [60, 0, 70, 10]]
+    boxes = np.array([[49, 0, 60, 10], [0, 0, 10, 10], [40, 20, 50, 30], [8, 8, 45, 25], [60, 0, 70, 5]])
+    assert sorted(merged(boxes, 0.0).tolist()) == [[0, 0, 60, 30], [60, 0, 70, 5]]
+
+
+def test_boxes_are_joined_where_another_chip_would_take_longer():
+    boxes = np.array([[0, 0, 10, 10], [12, 0, 22, 10], [12, 40, 22, 50]])
+    assert merged(boxes, 19.0).tolist() == boxes.tolist()
+    assert sorted(merged(boxes, 20.0).tolist()) == [[0, 0, 22, 10], [12, 40, 22, 50]], '2 x 10 more'
 
 
 maps = st.tuples(
@@ -58,15 +64,15 @@ maps = st.tuples(
 )
 
 
-@given(maps, st.floats(1, 300), st.floats(2, 30), st.floats(0.05, 1), st.floats(0.05, 1))
+@given(maps, st.floats(1, 300), st.floats(2, 30), st.floats(0.05, 1), st.floats(0.05, 1), st.sampled_from([0, 500]))
 @settings(max_examples=300, deadline=None)
-def test_properties(drawn, min_size, stride, share_x, share_y):
+def test_properties(drawn, min_size, stride, share_x, share_y, spare):
     rows, columns, seed, density, dilate = drawn
     rng = np.random.default_rng(seed)
     probabilities = np.where(rng.random((rows, columns)) < density, rng.random((rows, columns)), 0)
     strides = (stride, stride * 1.01)
     width, height = max(int(columns * strides[0] * share_x), 1), max(int(rows * strides[1] * share_y), 1)
-    chips = focus_chips(probabilities, 0.3, dilate, min_size, strides, (width, height))
+    chips = focus_chips(probabilities, 0.3, dilate, min_size, strides, (width, height), spare)
     assert chips.dtype == np.int64
 
     assert (chips[:, :2] >= 0).all()

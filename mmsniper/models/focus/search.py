@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Seen = tuple[View, DetDataSample]
 
+# FocusChips become one where that shows at most so many more network pixels: a view of its own takes longer.
+SPARE = 128**2
 # By so many network pixels a detector may be wrong about where an object ends.
 ASTRAY = 3
 DEFAULTS = dict(threshold=0.1, dilate=3, min_size=128)
@@ -125,7 +127,7 @@ def next_chips(
         if view.flip:
             part[:, [0, 2]] = x2 - x1 - part[:, [2, 0]]
         boxes.append(part + np.array([x1, y1, x1, y1]))
-    return join_boxes(np.concatenate(boxes), settings.min_size / zoom, size)
+    return join_boxes(np.concatenate(boxes), settings.min_size / zoom, size, SPARE / zoom**2)
 
 
 def seen_whole(bboxes: Tensor, chips: NDArray[np.int64], margin: float, size: tuple[int, int]) -> Tensor:
@@ -187,7 +189,8 @@ def focused(
                 for chip in chips.tolist()
                 for view in scale_views(n, size, finer, tta.scales[finer], largest, flip, canvas, tuple(chip))
             ]
-            if sum(view.pixels for view in parts) >= sum(view.pixels for view in whole):
+            # Views of different shapes go in batches with some padding.
+            if tta.slack * sum(view.cost for view in parts) >= sum(view.cost for view in whole):
                 chips, parts = np.array([[0, 0, *size]]), whole
             views += parts
             looked[n]['focus_chips'].append(chips)
