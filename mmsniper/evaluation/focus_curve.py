@@ -101,11 +101,11 @@ def focus_curve(runner: Runner, thresholds: Iterable[float] = THRESHOLDS) -> lis
     return rows
 
 
-def with_threshold(focus: Mapping | Sequence[Mapping], threshold: float) -> Mapping | Sequence[Mapping]:
+def with_threshold(focus: Mapping | Sequence[Mapping | None], threshold: float) -> Mapping | Sequence[Mapping | None]:
     """Settings as ``tta_cfg.focus`` has them, with another threshold."""
     if isinstance(focus, Mapping):
         return dict(focus, threshold=threshold)
-    return [dict(one, threshold=threshold) for one in focus]
+    return [None if one is None else dict(one, threshold=threshold) for one in focus]
 
 
 def best_probabilities(tta: MultiScaleChipTTA, data: dict) -> NDArray[np.float64]:

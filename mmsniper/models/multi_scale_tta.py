@@ -86,9 +86,10 @@ class MultiScaleChipTTA(BaseTTAModel):
               :func:`~mmsniper.models.views.choose_views` for which objects are whole in one tile.
             - batch_pixels (2048 * 2048): network pixels that go through the detector at a time.
             - focus: look at the last scale, the coarsest, whole, and at the finer ones only where the one before has
-              seen something small (AutoFocus): ``dict(threshold=..., dilate=..., min_size=...)``, or one such dict per
-              finer scale, see :class:`~mmsniper.models.focus.search.FocusSettings`. It takes a detector that was
-              trained with ``mmsniper.WithFocus``. Default None: every scale is looked at whole.
+              seen something small (AutoFocus): ``dict(threshold=..., dilate=..., min_size=...)``, see
+              :class:`~mmsniper.models.focus.search.FocusSettings`, or per finer scale one such dict, or None for all
+              of it. It takes a detector that was trained with ``mmsniper.WithFocus``. Default None: every scale is
+              looked at whole.
         data_preprocessor: For a module given as a config, in place of its own. One that pads to no multiple
             (``pad_size_divisor=1``) pads views to multiples of 32.
 
@@ -119,7 +120,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         self.scales: tuple[Scale, ...] = ()
         self.ranges: Ranges = []
         self.refocus(cfg['focus'])
-        self.keep_focus = False
+        self.keep_focus = self.said_too_far = False
         if FOLLOWS not in self.given:
             self.follow(None)
         for key, (what, good) in SETTINGS.items():
@@ -164,7 +165,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         """
         self.given_focus = focus
         self.slack = 1.0 if focus is None else FOCUS_SLACK
-        self.focus: list[FocusSettings] = []
+        self.focus: list[FocusSettings | None] = []
         if focus is not None:
             check_branch(self.module)
             self.focus = focus_settings(focus, len(self.scales) or None)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.logging import print_log
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...chips.focus import check_focus, focus_boxes, join_boxes
-from ...chips.scales import scale_factor
+from ...chips.focus import TINY, check_focus, focus_boxes, join_boxes
+from ...chips.scales import scale_factor, scale_name
 from ..tta_inputs import image_size
 from ..valid_range import sizes_of
 from ..views import BORDER, View, scale_views
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Seen = tuple[View, DetDataSample]
 
+# A scale so many times finer than the next has objects that nobody sees there: of 5 px, when they have 20 in it.
+MOST_STEP = 4
 # FocusChips become one where that shows at most so many more network pixels: a view of its own takes longer.
 SPARE = 128**2
 # By so many network pixels a detector may be wrong about where an object ends.
@@ -43,11 +46,12 @@ class FocusSettings(NamedTuple):
     min_size: float
 
 
-def focus_settings(given: Mapping | Sequence[Mapping], n_scales: int | None) -> list[FocusSettings]:
+def focus_settings(given: Mapping | Sequence[Mapping | None], n_scales: int | None) -> list[FocusSettings | None]:
     """Settings per scale that is looked at in part: all but the last, which is the coarsest.
 
     Args:
-        given: As ``tta_cfg.focus`` has them, of all scales or of each; what is left out has its default.
+        given: As ``tta_cfg.focus`` has them, of all scales or of each; what is left out has its default, and a scale
+            with None is looked at whole.
         n_scales: Of the pyramid; None = not known yet, and what is given is checked as far as that goes.
 
     Raises:
@@ -61,15 +65,18 @@ def focus_settings(given: Mapping | Sequence[Mapping], n_scales: int | None) -> 
         )
     listed = isinstance(given, (list, tuple))
     every = list(given) if listed else [given]
-    if wrong := [one for one in every if not isinstance(one, Mapping)]:
+    if wrong := [one for one in every if not isinstance(one, Mapping) and not (listed and one is None)]:
         raise TypeError(f'tta_cfg.focus is dict(threshold=...), or a list of such, or None; got {wrong[0]!r}')
     if listed and n_scales is not None and len(every) != n_scales - 1:
         raise ValueError(
             f'tta_cfg.focus has settings of {len(every)} scales, but {n_scales - 1} of {n_scales} are looked at in '
             'part, all but the coarsest: give as many, or one dict for all'
         )
-    found = []
+    found: list[FocusSettings | None] = []
     for one in every:
+        if one is None:
+            found.append(None)
+            continue
         if unknown := set(one) - set(DEFAULTS):
             raise TypeError(f'tta_cfg.focus has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
         settings: dict[str, Any] = {**DEFAULTS, **one}
@@ -161,7 +168,8 @@ def focused(
         tta: With settings, whose ``run_views`` looks.
         images: Per image (3, H, W), or its file.
         samples: Per image its data sample, whose metainfo gets ``focus_chips``: per finer scale, coarse to fine, (K, 4)
-            xyxy, image frame; and, with ``tta.keep_focus``, ``focus_maps``: pairs of a coarsest view and its ``focus``.
+            xyxy, image frame; and, with ``tta.keep_focus``, ``focus_maps``: of the coarsest
+            scale that the next follows from, pairs of a view and its ``focus``.
         every: The views of the whole images at all scales.
 
     Returns:
@@ -182,7 +190,13 @@ def focused(
             whole = [view for view in every if view.image_idx == n and view.scale_idx == finer]
             mine = [pair for pair in found if pair[0].image_idx == n]
             zoom = scale_factor(tta.scales[finer], *size)
-            chips = next_chips(mine, tta.focus[finer], zoom, tta.module.focus_head.stride, size)
+            settings = tta.focus[finer]
+            if settings is None or _too_far(tta, finer, size):
+                chips = np.array([[0, 0, *size]])
+            else:
+                chips = next_chips(mine, settings, zoom, tta.module.focus_head.stride, size)
+                if tta.keep_focus and not looked[n]['focus_maps']:
+                    looked[n]['focus_maps'] = [(view, seen.focus.cpu()) for view, seen in mine]
             largest, flip, canvas = tta.ranges[finer][1], tta.flip, tta.max_canvas
             parts = [
                 view
@@ -194,8 +208,6 @@ def focused(
                 chips, parts = np.array([[0, 0, *size]]), whole
             views += parts
             looked[n]['focus_chips'].append(chips)
-            if tta.keep_focus and finer == coarsest - 1:
-                looked[n]['focus_maps'] += [(view, seen.focus.cpu()) for view, seen in mine]
             # Both scales see a border a little elsewhere: what may be cut in the finer one is kept in both.
             margin = BORDER / zoom + ASTRAY / scale_factor(tta.scales[finer + 1], *size)
             for _, sample in mine:
@@ -205,3 +217,21 @@ def focused(
     for sample, meta in zip(samples, looked, strict=True):
         sample.set_metainfo({key: value for key, value in meta.items() if value})
     return done
+
+
+def _too_far(tta: MultiScaleChipTTA, finer: int, size: tuple[int, int]) -> bool:
+    """Whether a scale shows objects that are nothing in the next coarser one; settings of each scale overrule it."""
+    coarser = finer + 1
+    step = scale_factor(tta.scales[finer], *size) / scale_factor(tta.scales[coarser], *size)
+    if step <= MOST_STEP or not isinstance(tta.given_focus, Mapping):
+        return False
+    if not tta.said_too_far:
+        tta.said_too_far = True
+        print_log(
+            f'tta_cfg.focus: scale {scale_name(tta.scales[finer])} is looked at whole in images such as {size[0]} x '
+            f'{size[1]} px, as {scale_name(tta.scales[coarser])} is {step:.1f} times coarser, and shows what has '
+            f'{TINY * step:.0f} px there with {TINY:.0f}; a scale between them, or a list of settings per scale, '
+            'changes that',
+            'current',
+        )
+    return True

@@ -223,6 +223,25 @@ def test_seen_whole_by_hand():
     assert not seen_whole(boxes, np.zeros((0, 4), np.int64), 1.0, (30, 30)).any()
 
 
+@pytest.mark.parametrize('given', [FOCUSED, [FOCUSED, None]])
+def test_a_scale_that_the_next_cannot_guide_is_looked_at_whole(seer, packed, messages, given):
+    """16 px at 1.0 are 3.2 px at 0.2."""
+    bboxes = [[100, 100, 116, 116]]
+    eyes = seer()
+    tta = MultiScaleChipTTA(eyes, {**CFG, 'scales': [2.0, 1.0, 0.2], 'max_canvas': 10**4, 'focus': given})
+    for _ in range(2):
+        (result,) = tta.test_step(packed(scene(bboxes)))
+        assert result.pred_instances.bboxes.round().tolist() == bboxes
+    coarse, whole, chip = eyes.shapes[:3]
+    assert (coarse, whole) == ((80, 120), (400, 600))
+    assert max(chip) < 200
+    assert sum('scale 1 is looked at whole' in message for message in messages()) == (given is FOCUSED), 'once'
+    eyes.shapes.clear()
+    tta.refocus([FOCUSED, FOCUSED])
+    tta.test_step(packed(scene(bboxes)))
+    assert eyes.shapes == [(80, 120)], 'settings of each scale are kept to'
+
+
 def test_settings():
     assert focus_settings({}, 3) == [FocusSettings(**DEFAULTS)] * 2
     assert [one.threshold for one in focus_settings([dict(threshold=0.2), dict(threshold=0.3)], 3)] == [0.2, 0.3]
