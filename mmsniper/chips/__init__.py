@@ -1,4 +1,4 @@
-"""Chips as in the SNIPER paper: where to look, and at which scale. NumPy and Numba only."""
+"""Chips as in the SNIPER paper: where to look, and at which scale. NumPy, Numba and OpenCV; no torch."""
 
 from .geometry import box_sizes, clip_boxes, to_chip, to_image, visible_fraction
 from .labels import IGNORED, INVALID, VALID, PlanLabels
