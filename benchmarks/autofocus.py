@@ -62,6 +62,7 @@ def main() -> None:
             run([*command, '--empty', 0, '--seed', 1], args.work_dir / 'data.log')
             truth = json.loads((root / 'annotations/val.json').read_text())
             results[name] = compare(name, *args.shapes, truth, root / 'val', LARGE if '3000' in name else {})
+            path.write_text(json.dumps(results, indent=1) + '\n')
     if args.hituav:
         *trained, folder = args.hituav
         truth = with_regions(json.loads((Path(folder) / 'val.json').read_text()))
