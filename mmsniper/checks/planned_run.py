@@ -101,5 +101,4 @@ class PlannedRun:
 
     def chip_sampler(self) -> ChipSampler | None:
         """The transform that cuts chips, behind ``ChipDataset``."""
-        steps = [] if self.chips is None else self.chips.pipeline.transforms
-        return next((step for step in steps if isinstance(step, ChipSampler)), None)
+        return None if self.chips is None else self.chips.pipeline.sampler

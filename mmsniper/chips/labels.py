@@ -58,20 +58,11 @@ class PlanLabels:
         factors, sides = planner.windows_of_images(table.sizes)
         stop = np.searchsorted(plan.image_idx, np.arange(len(table) + 1))
         chips = plan.chips.bboxes.astype(np.float64), plan.chips.scale_idx, plan.chips.scale
+        elsewhere = plan.elsewhere or (np.zeros(len(plan) + 1, np.int64), np.zeros(0, np.int64))
         chip, box, label, visible, size = _label(
             table.bboxes, table.start, table.sizes, stop, *chips, planner.valid_ranges, factors, sides,
-            planner.chip_size, min_visible, min_side,
+            planner.chip_size, min_visible, min_side, *elsewhere,
         )  # fmt: skip
-        if plan.elsewhere is not None:
-            of_chip, numbers = np.repeat(np.arange(len(plan)), np.diff(plan.elsewhere[0])), plan.elsewhere[1]
-            pairs = chip * len(table.bboxes) + box  # ascending, as they are found
-            left = np.searchsorted(pairs, of_chip * len(table.bboxes) + table.start[plan.image_idx[of_chip]] + numbers)
-            window, whole = plan.chips.bboxes[of_chip].astype(np.float64), table.inside()[box[left]]
-            side = window[:, 2:] - window[:, :2]
-            zoom = np.rint(side * plan.chips.scale[of_chip, None]).clip(1, planner.chip_size) / side
-            shown = np.minimum(whole[:, 2:], window[:, 2:]) - np.maximum(whole[:, :2], window[:, :2])
-            sliver = (shown * zoom).min(axis=1, initial=np.inf) < min_side
-            label[left] = np.where(sliver, IGNORED, INVALID)
         return cls(chip, box, label, visible, size, np.bincount(box[label == VALID], minlength=len(table.bboxes)))
 
 
@@ -115,6 +106,8 @@ def _label(
     chip_size: int,
     min_visible: float,
     min_side: float,
+    elsewhere_start: NDArray,
+    elsewhere: NDArray,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
     """The first five arrays of :class:`PlanLabels`.
 
@@ -132,6 +125,8 @@ def _label(
         chip_size: Side of a chip in network pixels.
         min_visible: Least share of a valid object's area inside the chip.
         min_side: Least side of an invalid object's part inside, in network pixels.
+        elsewhere_start: (N + 1,); chip n leaves ``elsewhere[elsewhere_start[n]:elsewhere_start[n + 1]]`` to others.
+        elsewhere: Numbers among the image's boxes, ascending per chip.
     """
     room = 1024
     chip, box, label = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
@@ -145,6 +140,7 @@ def _label(
             extent_h = min(max(np.rint((chips[n, 3] - chips[n, 1]) * scale[n]), 1), chip_size)
             zoom_x = extent_w / (chips[n, 2] - chips[n, 0])
             zoom_y = extent_h / (chips[n, 3] - chips[n, 1])
+            left = elsewhere_start[n]
             for m in range(len(boxes)):
                 inside_w = min(boxes[m, 2], chips[n, 2]) - max(boxes[m, 0], chips[n, 0])
                 inside_h = min(boxes[m, 3], chips[n, 3]) - max(boxes[m, 1], chips[n, 1])
@@ -157,7 +153,9 @@ def _label(
                 area = (boxes[m, 2] - boxes[m, 0]) * (boxes[m, 3] - boxes[m, 1])
                 chip[found], box[found] = n, start[i] + m
                 visible[found], size[found] = inside_w * inside_h / area, np.sqrt(area) * scale[n]
-                if in_range[scale_idx[n], m] and visible[found] >= min_visible:
+                taught_here = left == elsewhere_start[n + 1] or elsewhere[left] != m
+                left += not taught_here
+                if taught_here and in_range[scale_idx[n], m] and visible[found] >= min_visible:
                     label[found] = VALID
                 else:
                     label[found] = IGNORED if min(inside_w * zoom_x, inside_h * zoom_y) < min_side else INVALID

@@ -146,7 +146,7 @@ class ChipDataset(Dataset):
         pool, per_image = (self.negatives.table, self.negatives.per_image) if self.negatives else (None, 0)
         plan = ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, pool, per_image)
         if self.assign == 'best_chip':
-            sampler = next((step for step in self.pipeline.transforms if isinstance(step, ChipSampler)), ChipSampler())
+            sampler = self.pipeline.sampler or ChipSampler()
             plan = assign_best_chips(self.planner, self.table, plan, sampler.min_visible, sampler.min_side)
         if not self._reported:
             self._reported = True

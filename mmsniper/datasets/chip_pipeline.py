@@ -56,6 +56,11 @@ class ChipPipeline(Compose):
                 WARNING,
             )
 
+    @property
+    def sampler(self) -> ChipSampler | None:
+        """The transform that cuts chips."""
+        return next((step for step in self.transforms if isinstance(step, ChipSampler)), None)
+
     def load(self, data_info: dict) -> dict | None:
         """What all chips of an image begin with; not to be changed.
 

@@ -188,6 +188,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         if self.given_focus is None:
             found = self.run_views(images, samples, whole)
         else:
+            check_branch(self.module)  # of what has been loaded since
             found = focused(self, images, samples, whole)
         seen: list[list[DetDataSample]] = [[] for _ in images]
         for view, sample in found:

@@ -55,7 +55,7 @@ def report_numbers(dataset: ChipDataset, plan: ChipPlan, divisor: int = 32, **ab
         Numbers by section, and ``findings``: what is wrong or may be better, with the remedy.
     """
     table, planner = dataset.table, dataset.planner
-    sampler = next((step for step in dataset.pipeline.transforms if isinstance(step, ChipSampler)), ChipSampler())
+    sampler = dataset.pipeline.sampler or ChipSampler()
     labels = PlanLabels.of_plan(planner, table, plan, sampler.min_visible, sampler.min_side)
     numbers = dict(
         about=dict(about, mmsniper=__version__, planner=repr(planner), classes=len(dataset.metainfo['classes'])),

@@ -282,3 +282,7 @@ def test_a_detector_without_a_branch_or_with_an_untrained_one_is_refused(seer, o
     eyes.focus_head.trained = False
     with pytest.raises(ValueError, match='the checkpoint has none'):
         MultiScaleChipTTA(eyes, {**CFG, 'focus': {}})
+    loaded = MultiScaleChipTTA(seer(), {**CFG, 'focus': {}})
+    loaded.module.focus_head.trained = False
+    with pytest.raises(ValueError, match='the checkpoint has none'):
+        loaded.test_step(packed(scene([])))
