@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yapf  # noqa: F401, its grammar is written into the user's cache at the first import: before there are workers
 from mmdet.registry import MODELS
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config, utils
