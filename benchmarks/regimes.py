@@ -139,7 +139,7 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
             if regime == 'slices':
                 mark['sahi'] = test_by_sahi(out, checkpoint, setup)
             if regime == 'autofocus':
-                focus = f'tta_model.tta_cfg.focus.min_size={setup.planner.chip_size}'
+                focus = f'tta_model.tta_cfg.focus.min_size={setup.planner.chip_size * 3 // 4}'
                 mark['focus'] = test(out, checkpoint, ['--tta'], setup, focus)
     about = dict(data=args.data, network=args.network, regime=regime, seed=seed, rate=rate, gigapixels=args.gigapixels)
     settings = dict(planner=setup.planner.settings, zoom=setup.zoom, slices=setup.slice_size, images=args.val)
