@@ -9,7 +9,7 @@ BIN := $(ENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help env demo test test-all smoke lint bench wheel-check docs serve-docs pictures clean
+.PHONY: help env demo test test-all smoke lint bench weights wheel-check docs serve-docs pictures clean
 
 help:  ## show this list
 	@echo 'make TARGET [STACK=openmmlab|onedl]'
@@ -44,6 +44,9 @@ bench: env  ## measure what an epoch costs, into benchmarks/RESULTS.md: half an 
 	$(BIN)/python benchmarks/step.py --network demo
 	$(BIN)/python benchmarks/step.py --network r50
 	$(BIN)/python benchmarks/report.py
+
+weights: env  ## train the model zoo's small detectors into weights/; HITUAV=FOLDER BCCD=FOLDER: an hour each on one core
+	$(BIN)/python benchmarks/weights.py $(if $(HITUAV),--hituav $(HITUAV)) $(if $(BCCD),--bccd $(BCCD))
 
 wheel-check: env  ## build the wheel, install it beside the environment, use it through mim
 	tests/wheel_check.sh $(ENV)

@@ -36,7 +36,7 @@ def config_text(data: Fingerprint, base: Base, found: Suggestion, files: DataFil
     for name, ann_file, images in (('train', files.train, files.images), ('val', files.val, files.val_images)):
         prefix = relative(images, root)
         source[name] = dict(
-            data_root=f'{root}/',
+            data_root=os.path.join(root, ''),
             ann_file=relative(ann_file, root),
             data_prefix=dict(img='' if prefix == '.' else f'{prefix}/'),
             metainfo=Name('metainfo'),

@@ -1,5 +1,8 @@
 """The written config: complete, and it trains."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -47,6 +50,15 @@ def test_it_says_all_that_differs(written, demo):
     assert cfg.optim_wrapper.optimizer == dict(demo.cfg.optim_wrapper.optimizer, lr=found.schedule.lr)
     assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size == found.schedule.batch_size
     assert cfg.default_hooks.exact_resume.type == 'mmsniper.ExactResumeHook'
+
+
+def test_data_with_no_folder_in_common(written, demo, tmp_path):
+    _, found, files = written
+    data = read_fingerprint(str(files.train))
+    (tmp_path / 'apart.py').write_text(
+        config_text(data, demo, found, replace(files, val_images=Path('/srv')), 'Apart.')
+    )
+    assert Config.fromfile(tmp_path / 'apart.py').train_dataloader.dataset.dataset.data_root == '/'
 
 
 def test_it_trains_and_validates(written, tmp_path):

@@ -1,0 +1,122 @@
+"""What the papers claim, and what was measured of it here, from the results of the other scripts, as one table.
+
+python benchmarks/claims.py [--network tiny] [--gigapixels 0.4] [--coco ANNOTATIONS.json]
+
+Reads results/regimes/ (regimes.py) and results/ablations/ (ablations.py) for every data set that they have; COCO-format
+annotations are counted by pixels.py. What has not been run says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from plot_regimes import best_test, curve, read
+from regime_configs import NETWORKS
+from regime_data import DATA
+from regimes import RESULTS
+
+ABLATIONS = RESULTS.with_name('ablations')
+MISSING = 'not run yet'
+
+
+def main() -> None:
+    """Read the arguments, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--network', choices=NETWORKS, default='tiny', help='of the runs')
+    parser.add_argument('--gigapixels', type=float, default=0.4, help='of a run of regimes.py')
+    parser.add_argument('--coco', type=Path, help='annotations to count pixels of')
+    args = parser.parse_args()
+    names = {data: f'{data}_{args.network}_{args.gigapixels:g}g' for data in DATA}
+    print('| claim | theirs, on COCO | ' + ' | '.join(DATA[data] for data in names) + ' | by |')
+    print('|---' * (len(names) + 3) + '|')
+    claims: dict[str, tuple[str, Callable[[str], str], str]] = {
+        'negative chips add AP': ('+2.7', negatives, 'regimes.py'),
+        'three scales beat two': ('+2.8', three_scales, 'ablations.py'),
+        "at SNIP's AP, of SNIP's pixels": ('1/3', share_of_snip, 'regimes.py'),
+        'labels by valid range beat all labels': ('', against('labels'), 'ablations.py'),
+        'batch norm trained on 8 chips, against 2 with it frozen': (
+            '',
+            against('frozen_2', 'batch_norm'),
+            'ablations.py',
+        ),
+        'and against 2 with it trained': ('', against('batch_norm_2', 'batch_norm'), 'ablations.py'),
+    }
+    for claim, (theirs, measure, script) in claims.items():
+        print(f'| {claim} | {theirs} | {" | ".join(measure(name) for name in names.values())} | `{script}` |')
+    if args.coco:
+        print(f'\nNetwork pixels of one scale, 1.3 for them: {pixels(args.coco)} (`pixels.py`)')
+
+
+def negatives(name: str) -> str:
+    """What negative chips add, each way by its best test."""
+    with_them, without = read(name, 'negatives'), read(name, 'sniper')
+    if not (with_them and without):
+        return MISSING
+    return difference(*([run['marks'][-1][best_test(runs)]['AP'] for run in runs] for runs in (with_them, without)))
+
+
+def three_scales(name: str) -> str:
+    """The ablation of three scales against that of two; one of them may be what was suggested."""
+    by_scales = {len(run['planner']['scales']): run['name'] for run in ablations(name) if run['name'] == 'base'}
+    by_scales.update({n: f'scales_{n}' for n in (2, 3) if n not in by_scales})
+    return against(by_scales[2], by_scales[3])(name)
+
+
+def against(worse: str, better: str = 'base') -> Callable[[str], str]:
+    """AP of an ablation less that of another."""
+
+    def measure(name: str) -> str:
+        aps = {key: [run['tta']['AP'] for run in ablations(name) if run['name'] == key] for key in (better, worse)}
+        return difference(aps[better], aps[worse]) if all(aps.values()) else MISSING
+
+    return measure
+
+
+def share_of_snip(name: str) -> str:
+    """Pixels after which SNIPER has the AP that SNIP ends with, of SNIP's; both by their best tests."""
+    snip, sniper = read(name, 'snip'), read(name, 'sniper')
+    if not (snip and sniper):
+        return MISSING
+    wanted = np.mean([run['marks'][-1][best_test(snip)]['AP'] for run in snip])
+    x, y = curve(sniper, best_test(sniper), 'AP', 'pixels')
+    whole = np.mean([run['marks'][-1]['pixels'] for run in snip])
+    means = y.mean(1)
+    if means[-1] < wanted:
+        return f'not reached: {means[-1]:.3f} of {wanted:.3f}'
+    return f'{np.interp(wanted, np.maximum.accumulate([0.0, *means]), [0.0, *x]) / whole:.2f}'
+
+
+def ablations(name: str) -> list[dict]:
+    """All runs of ablations.py on a data set."""
+    return [json.loads(path.read_text()) for path in sorted(ABLATIONS.glob(f'{name}_*.json'))]
+
+
+def difference(better: Sequence[float], worse: Sequence[float]) -> str:
+    """In points of AP, with both means and ranges."""
+    of = [f'{100 * np.mean(aps):.1f} ({100 * min(aps):.1f} to {100 * max(aps):.1f})' for aps in (better, worse)]
+    return f'{100 * (np.mean(better) - np.mean(worse)):+.1f}: {of[0]}, {of[1]}'
+
+
+def pixels(annotations: Path) -> str:
+    """SNIPER's, of single scale's, and with negative chips."""
+    from mmengine.config import Config
+    from mmengine.logging import MMLogger
+    from mmengine.registry import init_default_scope
+    from pixels import CONFIGS, RECIPES, coco_data, count
+
+    init_default_scope('mmdet')
+    MMLogger.get_current_instance().setLevel('WARNING')
+    data = coco_data(annotations)
+    single, *ours = (
+        count(Config.fromfile(CONFIGS / RECIPES[recipe]), data, 3)[1]
+        for recipe in ('single scale, 800 x 1333', 'SNIPER', 'SNIPER, negative chips')
+    )
+    return f'{annotations.name}: {ours[0] / single:.2f}, with negative chips {ours[1] / single:.2f}'
+
+
+if __name__ == '__main__':
+    main()
