@@ -24,13 +24,13 @@ from pathlib import Path
 
 import numpy as np
 from arms import ROOT, run
+from looks import FIGURES, average_precision
 from mmengine.config import Config
 from pycocotools.coco import COCO
 from regime_configs import NETWORKS, REGIMES, Setup, config_of, set_up
 from regime_data import DATA, OVERLAP, make
 from regime_pool import mine
 from regime_train import MARKS
-from tta import average_precision
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
 RATES = (0.0007, 0.0014, 0.0028, 0.0056)
@@ -39,7 +39,6 @@ SEARCH = 0.2
 VARIANTS = ('negatives', 'autofocus')
 # From this mark on (of four) a run is tested in all ways; before, at one scale.
 WELL_TRAINED = 3
-FIGURES = ('AP', 'AP50', 'AP_small', 'AP_medium', 'AP_large')
 
 
 def main() -> None:

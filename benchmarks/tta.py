@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from arms import ROOT, run
+from looks import FIGURES, KEYS, LOAD, detect, measure, sahi_methods, with_best_slice
 from mmcv.ops import batched_nms
 from mmdet.apis import init_detector
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from mmsniper.chips import build_planner
 from mmsniper.models.pyramid import choose_pyramid, find_planner
@@ -35,8 +35,6 @@ SETS = {
     '960 px': ('--width 960 960 --height 960 960 --objects 12 12 --distractors 20 20', 1024),
     '3000 px': ('--width 3000 3000 --height 2250 2250 --objects 60 60 --distractors 120 120', 2048),
 }
-LOAD = dict(type='LoadImageFromFile')
-KEYS = ('img_path', 'ori_shape', 'img_shape', 'scale_factor')
 FLIP_KEYS = (*KEYS, 'flip', 'flip_direction')
 FEWER_PIXELS = dict(
     scales=[1.6, 0.6, (256, 256)],
@@ -44,7 +42,6 @@ FEWER_PIXELS = dict(
     max_canvas=1536,
     batch_pixels=1536 * 1536,
 )
-SLICES = (256, 384, 512, 768, 1024)
 
 
 def main() -> None:
@@ -73,29 +70,12 @@ def main() -> None:
 
 def compare(name: str, detectors: dict[str, Callable], truth: COCO, folder: Path, device: str) -> None:
     """Run every method on every image and print the table."""
-    # On one thread of a CPU that others use as well, the time that this process had.
-    clock = time.process_time if device == 'cpu' else time.perf_counter
-    if 'SAHI' in detectors:
-        best = best_slice(detectors.pop('SAHI, slices'), truth, folder)
-        detectors[f'SAHI, slices of {best[0]} px'] = best[1]
-    images = truth.loadImgs(sorted(truth.getImgIds()))
-    seconds, found = dict.fromkeys(detectors, 0.0), {method: [] for method in detectors}
-    for detect_in in detectors.values():
-        detect_in(folder / images[0]['file_name'])  # warm up
-    for image in images:
-        for method, detect_in in detectors.items():
-            start = clock()
-            predictions = detect_in(folder / image['file_name'])
-            seconds[method] += clock() - start
-            found[method] += coco_format(predictions, image['id'])
-    ours = seconds['ours']
-    print(f'\n| {name}, {len(images)} images | AP | AP50 | small | medium | large | s per image | time / ours |')
+    rows = measure(with_best_slice(detectors, truth, folder), truth, folder, device)
+    print(f'\n| {name}, {len(truth.imgs)} images | AP | AP50 | small | medium | large | s per image | time / ours |')
     print('|---|---|---|---|---|---|---|---|')
-    for method, results in found.items():
-        figures = ' | '.join(f'{value:.3f}' for value in average_precision(truth, results))
-        print(
-            f'| {method} | {figures} | {seconds[method] / len(images):.2f} | {seconds[method] / ours:.2f} |', flush=True
-        )
+    for method, row in rows.items():
+        figures = ' | '.join(f'{row[figure]:.3f}' for figure in FIGURES)
+        print(f'| {method} | {figures} | {row["seconds"]:.2f} | {row["seconds"] / rows["ours"]["seconds"]:.2f} |')
 
 
 def methods(args: argparse.Namespace, tile: int) -> dict[str, Callable]:
@@ -130,78 +110,8 @@ def methods(args: argparse.Namespace, tile: int) -> dict[str, Callable]:
         ),
     }
     with contextlib.suppress(ImportError):
-        found.update(sahi_methods(args))
+        found.update(sahi_methods(args.config, args.checkpoint, args.device))
     return found
-
-
-def detect(model: torch.nn.Module, pipeline: Compose, path: Path) -> tuple[np.ndarray, ...]:
-    """As a test loop does it."""
-    data = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
-    with torch.no_grad():
-        found = model.test_step(data)[0].pred_instances
-    return found.bboxes.cpu().numpy(), found.scores.cpu().numpy(), found.labels.cpu().numpy()
-
-
-def sahi_methods(args: argparse.Namespace) -> dict[str, Callable]:
-    """SAHI as it comes, and with a slice size to choose and a threshold that does not cut AP."""
-    from sahi import AutoDetectionModel
-    from sahi.predict import get_sliced_prediction
-
-    def sliced(threshold: float, path: Path, **options: object) -> tuple[np.ndarray, ...]:
-        if threshold not in models:
-            models[threshold] = AutoDetectionModel.from_pretrained(
-                model_type='mmdet',
-                model_path=args.checkpoint,
-                config_path=args.config,
-                confidence_threshold=threshold,
-                device=args.device,
-            )
-        result = get_sliced_prediction(str(path), models[threshold], verbose=0, **options)
-        found = result.object_prediction_list
-        boxes = np.array([one.bbox.to_xyxy() for one in found], float).reshape(-1, 4)
-        return boxes, np.array([one.score.value for one in found]), np.array([one.category.id for one in found], int)
-
-    models: dict[float, object] = {}
-
-    def of_size(size: int) -> Callable:
-        return lambda path: sliced(0.01, path, slice_height=size, slice_width=size)
-
-    return {'SAHI': partial(sliced, 0.3), 'SAHI, slices': of_size}
-
-
-def best_slice(of_size: Callable, truth: COCO, folder: Path) -> tuple[int, Callable]:
-    """The slice size with the highest AP on the first images."""
-    images = truth.loadImgs(sorted(truth.getImgIds())[: max(2, len(truth.imgs) // 4)])
-    scores = {}
-    for size in SLICES:
-        found = [d for image in images for d in coco_format(of_size(size)(folder / image['file_name']), image['id'])]
-        scores[size] = average_precision(truth, found, [image['id'] for image in images])[0]
-    print('SAHI, AP by slice size:', {size: round(float(score), 3) for size, score in scores.items()}, flush=True)
-    size = max(scores, key=scores.get)
-    return size, of_size(size)
-
-
-def coco_format(predictions: tuple[np.ndarray, ...], image_id: int) -> list[dict]:
-    """Detections as COCO results; the generated categories count from 1."""
-    boxes, scores, labels = predictions
-    boxes = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist()
-    return [
-        dict(image_id=image_id, bbox=box, score=float(score), category_id=int(label) + 1)
-        for box, score, label in zip(boxes, scores, labels, strict=True)
-    ]
-
-
-def average_precision(truth: COCO, found: list[dict], image_ids: list[int] | None = None) -> np.ndarray:
-    """AP, AP50, AP small, medium, large."""
-    if not found:
-        return np.zeros(5)
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCOeval(truth, truth.loadRes(found), 'bbox')
-        coco.params.imgIds = image_ids or coco.params.imgIds
-        coco.evaluate()
-        coco.accumulate()
-        coco.summarize()
-    return coco.stats[[0, 1, 3, 4, 5]]
 
 
 def time_soft_nms(device: str, repeats: int = 5) -> None:
