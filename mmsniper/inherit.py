@@ -8,15 +8,17 @@ from mmengine.config import Config, ConfigDict
 
 from .configs import config_path
 
-# Heads that label anchors by train_cfg and leave out what the assigner leaves out.
-ANCHOR_HEADS = {
-    'RetinaHead': 'mmsniper.ValidRangeAssigner',
-    'RetinaSepBNHead': 'mmsniper.ValidRangeAssigner',
-    'ATSSHead': 'mmsniper.ValidRangeATSSAssigner',
-    'GFLHead': 'mmsniper.ValidRangeATSSAssigner',
+# Heads that leave out what the assigners in train_cfg leave out.
+ASSIGNED_HEADS = (
+    *('RetinaHead', 'RetinaSepBNHead', 'ATSSHead', 'GFLHead', 'LDHead', 'PAAHead', 'TOODHead'),
+    *('RTMDetHead', 'RTMDetSepBNHead', 'RTMDetInsHead', 'RTMDetInsSepBNHead'),
+)
+# Heads that label by themselves, or make background of what is left out, and ours that take their place.
+OWN_HEADS = {
+    f'{name}Head': f'mmsniper.ValidRange{name}Head'
+    for name in ('FCOS', 'VFNet', 'YOLOX', 'DETR', 'ConditionalDETR', 'DABDETR', 'DeformableDETR', 'DINO')
 }
-# Heads that label by themselves, and ours that take their place.
-OWN_HEADS = {'FCOSHead': 'mmsniper.ValidRangeFCOSHead'}
+OWN_DETECTORS = {'DINO': 'mmsniper.ValidRangeDINO'}
 # What the pipeline of chips does in its way.
 REPLACED = {
     *('LoadImageFromFile', 'LoadAnnotations', 'Resize', 'RandomResize', 'RandomChoiceResize', 'RandomCrop'),
@@ -130,9 +132,12 @@ def label_by_range(model: ConfigDict) -> None:
             stage.sampler = sampler
     elif head.get('type') in OWN_HEADS:
         head.type = OWN_HEADS[head.type]
+        model.type = OWN_DETECTORS.get(model.type, model.type)
     else:
-        known(head.get('type', model.type), ANCHOR_HEADS)
-        train_cfg.assigner.type = ANCHOR_HEADS[head.type]
+        known(head.get('type', model.type), ASSIGNED_HEADS)
+        for name in ('initial_assigner', 'assigner'):  # TOOD has two, one after the other
+            if name in train_cfg:
+                train_cfg[name].update(type='mmsniper.ValidRange', assigner=train_cfg[name].type)
 
 
 def known(kind: str, kinds: object) -> None:
@@ -140,6 +145,6 @@ def known(kind: str, kinds: object) -> None:
     if kind not in kinds:
         raise ValueError(
             f'on_chips: {kind} is not known to label by valid range. Known are detectors with an RPN and RoI heads of '
-            f'MaxIoUAssigner and RandomSampler, and {", ".join([*ANCHOR_HEADS, *OWN_HEADS])}; for another, inherit the '
-            'data of mmsniper::_base_/datasets/ and set its assigners as mmsniper::_base_/models/ do'
+            f'MaxIoUAssigner and RandomSampler, and {", ".join([*ASSIGNED_HEADS, *OWN_HEADS])}; for another, inherit '
+            'the data of mmsniper::_base_/datasets/ and set its assigners as mmsniper::_base_/models/ do'
         )

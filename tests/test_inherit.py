@@ -129,9 +129,9 @@ def plain_dict(node):
 @pytest.mark.parametrize(
     ('plain', 'named'),
     [
-        ('vfnet/vfnet_r50_fpn_1x_coco', 'VFNetHead'),
+        ('mask2former/mask2former_r50_8xb2-lsj-50e_coco', 'Mask2Former'),
         ('ssd/ssd300_coco', 'SSDHead'),
-        ('detr/detr_r50_8xb2-150e_coco', 'DETRHead'),
+        ('ddq/ddq-detr-4scale_r50_8xb2-12e_coco', 'DDQDETRHead'),
         ('faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco', 'OHEMSampler'),
         ('cascade_rpn/cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco', 'CascadeRPNHead'),
     ],

@@ -6,24 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mmdet.models.dense_heads import RPNHead, VFNetHead
+from mmdet.models.dense_heads import DETRHead, RPNHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
 from mmdet.models.task_modules.assigners import BaseAssigner
 from mmdet.models.task_modules.samplers import BaseSampler, PseudoSampler
 from torch import nn
 
-from ..models import (
-    ValidRangeAssigner,
-    ValidRangeATSSAssigner,
-    ValidRangeFCOSHead,
-    ValidRangeRoIAssigner,
-    ValidRangeSampler,
-)
+from ..inherit import ASSIGNED_HEADS, OWN_DETECTORS, OWN_HEADS
+from ..models import ValidRange, ValidRangeRoIAssigner, ValidRangeSampler
 from .findings import ERROR, NOTE, WARNING, Finding
 from .planned_run import PlannedRun
 
-OURS = ValidRangeAssigner, ValidRangeATSSAssigner, ValidRangeRoIAssigner
+OURS = ValidRange, ValidRangeRoIAssigner
 
 
 class Labeller(NamedTuple):
@@ -35,6 +30,8 @@ class Labeller(NamedTuple):
         known: Whether it goes by valid ranges.
         cascade: Whether it is one of a cascade's.
         rpn: Whether it is an RPN's.
+        setting: What builds it, a key of train_cfg or of the model; '' where a head is not known to leave out what its
+            assigner does.
     """
 
     place: str
@@ -42,6 +39,7 @@ class Labeller(NamedTuple):
     known: bool
     cascade: bool = False
     rpn: bool = False
+    setting: str = 'assigner'
 
 
 def check_valid_ranges(run: PlannedRun) -> Iterator[Finding]:
@@ -68,37 +66,44 @@ def check_valid_ranges(run: PlannedRun) -> Iterator[Finding]:
             'So objects too small or too large for a scale are taught there, and cut ones as whole, which is training '
             'on random crops, not SNIPER.'
             if lines
-            else 'There is no assigner of ours for it; for an RPN, anchor heads, ATSS, FCOS and RoI heads there is.',
+            else 'It is not known how this head could leave objects out; configs/sniper/README.md says of which it is.',
             lines,
         )
 
 
 def labellers(model: nn.Module) -> Iterator[Labeller]:
-    """Every head's assigners and RoI sampler; a dense head without one labels by itself."""
+    """Every head's assigners and RoI sampler; a head that labels, or weighs its labels, by itself is one."""
     for name, module in model.named_modules():
-        if not isinstance(module, (BaseDenseHead, BaseRoIHead)):
+        if not isinstance(module, (BaseDenseHead, DETRHead, BaseRoIHead)):
+            continue
+        kind, bases = type(module).__name__, {base.__name__ for base in type(module).__mro__}
+        if bases & OWN_HEADS.keys():
+            ours = any(path.split('.')[-1] in bases for path in OWN_HEADS.values())
+            yield Labeller(name, kind, ours, setting='')
             continue
         parts = [
-            (part, isinstance(value, list))  # a cascade has a list of them
-            for value in vars(module).values()
+            (key, part, isinstance(value, list))  # a cascade has a list of them
+            for key, value in vars(module).items()
             for part in (value if isinstance(value, list) else [value])
         ]
-        if isinstance(module, VFNetHead):  # its loss takes no weights, so nothing could be left out
-            yield Labeller(name, 'VFNetHead', False)
-            continue
-        assigners = {type(part): cascade for part, cascade in parts if isinstance(part, BaseAssigner)}
-        for kind, cascade in assigners.items():
-            yield Labeller(name, kind.__name__, issubclass(kind, OURS), cascade, isinstance(module, RPNHead))
+        found = {}
+        # TOOD has two: initial_assigner, which is first its assigner, too, and the one that follows.
+        for key, part, cascade in sorted(parts, key=lambda one: one[0] != 'initial_assigner'):
+            if isinstance(part, BaseAssigner):
+                setting = key if key == 'initial_assigner' else 'assigner'
+                found.setdefault(type(part), (cascade, setting if bases & {*ASSIGNED_HEADS} else ''))
+        for of, (cascade, setting) in found.items():
+            yield Labeller(name, of.__name__, issubclass(of, OURS), cascade, isinstance(module, RPNHead), setting)
         if isinstance(module, BaseRoIHead):
-            samplers = {type(part): cascade for part, cascade in parts if isinstance(part, BaseSampler)}
-            for kind, cascade in samplers.items():
-                if not issubclass(kind, PseudoSampler) or kind is ValidRangeSampler:
-                    yield Labeller(name, kind.__name__, kind is ValidRangeSampler, cascade)
-        elif not assigners:
-            yield Labeller(name, type(module).__name__, isinstance(module, ValidRangeFCOSHead))
+            samplers = {type(part): cascade for _, part, cascade in parts if isinstance(part, BaseSampler)}
+            for of, cascade in samplers.items():
+                if not issubclass(of, PseudoSampler) or of is ValidRangeSampler:
+                    yield Labeller(name, of.__name__, of is ValidRangeSampler, cascade)
+        elif not found:
+            yield Labeller(name, kind, False)
 
 
-RPN = "dict(type='mmsniper.ValidRangeAssigner')"
+RANGED = "dict(type='mmsniper.ValidRange', assigner={!r})"
 ROI = (
     "assigner=dict(type='mmsniper.ValidRangeRoIAssigner'), "
     "sampler=dict(_delete_=True, type='mmsniper.ValidRangeSampler', num=300)"
@@ -111,28 +116,33 @@ STAGE = (
 
 def lines_for(plain: list[Labeller]) -> str:
     """What a config writes so that these label by valid range; '' if nothing of ours can."""
-    first, train_cfg, head = [], {}, ''
-    places = Counter(one.place for one in plain)
+    first, train_cfg, settings = [], {}, {}
+    places = Counter((one.place, one.setting) for one in plain)
     for one in plain:
         part = one.place.split('.')[-1]
-        if part != 'roi_head' and places[one.place] > 1:  # they take turns, each for a purpose of its own
+        # Several take turns, each for a purpose of its own.
+        if part != 'roi_head' and places[one.place, one.setting] > 1:
             continue
-        if one.rpn and one.kind == 'MaxIoUAssigner':
-            train_cfg['rpn'] = f'dict(assigner={RPN})'
+        if one.kind in OWN_HEADS:
+            settings[part] = f'dict(type={OWN_HEADS[one.kind]!r})'
+            detector = OWN_DETECTORS.get(one.kind.removesuffix('Head'))
+            settings.update(dict(type=repr(detector)) if detector else {})
+        elif one.rpn and one.kind == 'MaxIoUAssigner':
+            train_cfg['rpn'] = f'dict(assigner={RANGED.format(one.kind)})'
         elif part == 'roi_head' and one.cascade:
             first = ['stages = _base_.model.train_cfg.rcnn']
             train_cfg['rcnn'] = f'[{STAGE} for stage in stages]'
         elif part == 'roi_head':
             train_cfg['rcnn'] = f'dict({ROI})'
-        elif one.kind == 'MaxIoUAssigner':
-            train_cfg['assigner'] = RPN
-        elif one.kind == 'ATSSAssigner':
-            train_cfg['assigner'] = "dict(type='mmsniper.ValidRangeATSSAssigner')"
-        elif one.kind == 'FCOSHead':
-            head = f"{part}=dict(type='mmsniper.ValidRangeFCOSHead')"
-    inner = ', '.join(f'{key}={value}' for key, value in train_cfg.items())
-    settings = ', '.join(([f'train_cfg=dict({inner})'] if inner else []) + [head] * bool(head))
-    return '\n'.join([*first, f'model = dict({settings})']) if settings else ''
+        elif one.setting:
+            train_cfg[one.setting] = RANGED.format(one.kind)
+    if train_cfg:
+        settings = {'train_cfg': f'dict({_arguments(train_cfg)})', **settings}
+    return '\n'.join([*first, f'model = dict({_arguments(settings)})']) if settings else ''
+
+
+def _arguments(settings: dict[str, str]) -> str:
+    return ', '.join(f'{key}={value}' for key, value in settings.items())
 
 
 def _said(found: list[Labeller]) -> str:

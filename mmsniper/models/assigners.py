@@ -1,133 +1,164 @@
 """Assigners that label by valid range: what makes SNIPER more than random crops (SNIPER, sec. 3.4; SNIP, sec. 5).
 
-Each is one of mmdet's and takes its arguments; they belong in ``train_cfg``. None ever turns an object or an ignored
-region into background.
+They belong in ``train_cfg``. None ever turns an object or an ignored region into background.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
-from mmdet.models.task_modules.assigners import AssignResult, ATSSAssigner, MaxIoUAssigner
+from mmdet.models.task_modules.assigners import (
+    AssignResult,
+    BaseAssigner,
+    DynamicSoftLabelAssigner,
+    MaxIoUAssigner,
+    SimOTAAssigner,
+)
+from mmdet.registry import TASK_UTILS as MMDET_TASK_UTILS
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..registry import TASK_UTILS
-from .valid_range import chip_labels, in_any_range, in_range, leave_out_background, plain_instances, sizes_of
+from .valid_range import (
+    chip_labels,
+    in_any_range,
+    in_range,
+    leave_out_background,
+    plain_instances,
+    regions_of,
+    sizes_of,
+)
+
+# Their priors are (x, y, stride, stride).
+OF_POINTS = DynamicSoftLabelAssigner, SimOTAAssigner
 
 
-class _ChipRules:
-    """Before an mmdet assigner: this package's rule for ignored regions instead of mmdet's, which forgets them in
-    chips without ground truth, and valid ground truth alone for anchors."""
+@TASK_UTILS.register_module()
+class ValidRange(BaseAssigner):
+    """Any of mmdet's assigners, for chips: only valid ground truth makes positives (SNIPER, sec. 3.4).
 
-    invalid_iou_thr: float
+    A prior that would be background is left out if the assigner, asked for the invalid boxes alone, gives it to one; if
+    its box overlaps an invalid box by an IoU above ``invalid_iou_thr``; or if more than ``region_iof_thr`` of its box
+    lies in an ignored region. The box of an anchor is the anchor. That of a query or a point is its prediction; for
+    regions, that of a point is its cell, since a first prediction may be no box at all. Queries are left out by their
+    boxes alone: an assigner gives one to every object, near or not. A positive stays one, whatever lies behind it.
 
-    def __init__(self, *args: Any, region_iof_thr: float = 0.5, **kwargs: Any) -> None:
-        # A config that inherits mmdet's assigner brings its ignore_iof_thr along; region_iof_thr replaces it.
-        kwargs['ignore_iof_thr'] = -1
-        super().__init__(*args, **kwargs)
+    In a config that inherits one of mmdet's, the assigner's name is all there is to write; its settings stay there::
+
+        train_cfg = dict(assigner=dict(type='mmsniper.ValidRange', assigner='TaskAlignedAssigner'))
+
+    Args:
+        assigner: Name of an assigner, whose settings are ``kwargs``; the config of one; or one.
+        invalid_iou_thr: IoU with an invalid box above which a prior is not background.
+        region_iof_thr: Share of a prior's box inside an ignored region above which it is not background.
+        **kwargs: Settings of the assigner; ``ignore_iof_thr`` has no effect.
+
+    Raises:
+        ValueError: If there is no assigner, or settings besides a whole one.
+    """
+
+    def __init__(
+        self,
+        assigner: str | dict | BaseAssigner | None = None,
+        invalid_iou_thr: float = 0.3,
+        region_iof_thr: float = 0.5,
+        **kwargs: Any,
+    ) -> None:
+        if assigner is None:
+            raise ValueError(
+                "ValidRange(assigner=None): it makes another assigner go by valid range; write dict(type='mmsniper."
+                "ValidRange', assigner='ATSSAssigner'), with the name of the one that stood there"
+            )
+        if kwargs and not isinstance(assigner, str):
+            name = assigner.get('type') if isinstance(assigner, dict) else type(assigner).__name__
+            raise ValueError(
+                f'{", ".join(kwargs)}: settings of which assigner? ValidRange takes none beside a whole one ({name}). '
+                f"Write dict(_delete_=True, type='mmsniper.ValidRange', assigner=dict(type={name!r}, ...)), or "
+                f'assigner={name!r}, for which they are'
+            )
+        if isinstance(assigner, (str, dict)):
+            assigner = MMDET_TASK_UTILS.build(dict(kwargs, type=assigner) if isinstance(assigner, str) else assigner)
+        self.assigner: BaseAssigner = assigner
+        self.invalid_iou_thr = invalid_iou_thr
         self.region_iof_thr = region_iof_thr
 
-    def _leave_out_regions(self, result: AssignResult, priors: Tensor, ignored: InstanceData | None) -> None:
-        if ignored is not None and 'bboxes' in ignored:
-            leave_out_background(result, priors, ignored.bboxes, self.region_iof_thr, 'iof')
+    def assign(self, *args: Any, **kwargs: Any) -> AssignResult:
+        """Label the N priors; called as the assigner itself is.
 
-    def _label_anchors(
-        self,
-        assign: Callable[[InstanceData], AssignResult],
-        priors: Tensor,
-        gt_instances: InstanceData,
-        ignored: InstanceData | None,
-    ) -> AssignResult:
-        """Positives from valid ground truth; no background where an invalid box or a region is."""
+        Args:
+            *args: Among them ``pred_instances``, with ``priors`` (N, 4) or, of queries, ``bboxes`` (N, 4), chip frame;
+                ``gt_instances``, with ``bboxes`` (G, 4), ``labels`` (G,), ``valid`` (G,) bool, metainfo
+                ``valid_range``; and ``gt_instances_ignore``, with ``bboxes`` (R, 4) of ignored regions.
+            **kwargs: Likewise.
+
+        Returns:
+            The assigner's, with ``gt_inds`` (N,): 1-based index of the matched box of ``gt_instances``, 0 background,
+            -1 left out.
+        """
+        given = signature(self.assigner.assign).bind(*args, **kwargs)
+        predicted, gt_instances = given.arguments['pred_instances'], given.arguments['gt_instances']
+        regions = regions_of(gt_instances, given.arguments.pop('gt_instances_ignore', None))
         valid = chip_labels(gt_instances).valid
+
+        def assigned(which: Tensor) -> AssignResult:
+            given.arguments['gt_instances'] = plain_instances(gt_instances, which)
+            return self.assigner.assign(*given.args, **given.kwargs)
+
         taught, invalid = valid.nonzero().squeeze(1), (~valid).nonzero().squeeze(1)
-        result = assign(plain_instances(gt_instances, taught))
+        result = assigned(taught)
         # Numbers among the taught to numbers among all; 0 is background still, and -1 finds the last, -1.
         result.gt_inds = F.pad(F.pad(taught + 1, (1, 0)), (0, 1), value=-1)[result.gt_inds]
         result.num_gts = len(valid)
-        leave_out_background(result, priors, gt_instances.bboxes[invalid], self.invalid_iou_thr, 'iou')
-        self._leave_out_regions(result, priors, ignored)
+        iou_thr, has_priors = self.invalid_iou_thr, 'priors' in predicted
+        if isinstance(self.assigner, MaxIoUAssigner):  # gives by IoU, so the smaller threshold says what it would give
+            iou_thr = min(iou_thr, self.assigner.pos_iou_thr)
+        elif has_priors and len(invalid):
+            result.gt_inds[(assigned(invalid).gt_inds > 0) & (result.gt_inds == 0)] = -1
+        boxes = cells = predicted.priors if has_priors else predicted.bboxes.detach()
+        if isinstance(self.assigner, OF_POINTS):
+            boxes, cells = predicted.bboxes.detach(), bbox_cxcywh_to_xyxy(predicted.priors)
+        leave_out_background(result, boxes, gt_instances.bboxes[invalid], iou_thr, 'iou')
+        leave_out_background(result, cells, regions, self.region_iof_thr, 'iof')
         return result
 
 
-@TASK_UTILS.register_module()
-class ValidRangeAssigner(_ChipRules, MaxIoUAssigner):
-    """For anchors, of an RPN or a one-stage head: only valid ground truth makes positives.
+def by_valid_range(assigner: BaseAssigner) -> ValidRange:
+    """An assigner in a :class:`ValidRange`, unless it is one; for heads of ours, so that configs need no word of it."""
+    return assigner if isinstance(assigner, ValidRange) else ValidRange(assigner)
 
-    Would-be background is left out where its IoU with an invalid box exceeds ``invalid_iou_thr``, or where more than
-    ``region_iof_thr`` of it lies in an ignored region.
+
+@TASK_UTILS.register_module()
+class ValidRangeAssigner(ValidRange):
+    """``ValidRange(assigner='MaxIoUAssigner')`` by its former name.
 
     Args:
-        *args: As for ``MaxIoUAssigner``.
-        invalid_iou_thr: IoU with an invalid box above which an anchor is not background.
-        region_iof_thr: Share of an anchor inside an ignored region above which it is not background.
-        **kwargs: As for ``MaxIoUAssigner``; ``ignore_iof_thr`` has no effect.
+        assigner: As for ``ValidRange``.
+        **kwargs: As for ``ValidRange``.
     """
 
-    def __init__(self, *args: Any, invalid_iou_thr: float = 0.3, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.invalid_iou_thr = invalid_iou_thr
-
-    def assign(
-        self,
-        pred_instances: InstanceData,
-        gt_instances: InstanceData,
-        gt_instances_ignore: InstanceData | None = None,
-        **kwargs: Any,
-    ) -> AssignResult:
-        """Label the N priors.
-
-        Args:
-            pred_instances: ``priors`` (N, 4), chip frame.
-            gt_instances: ``bboxes`` (G, 4), ``labels`` (G,), ``valid`` (G,) bool; metainfo ``valid_range``.
-            gt_instances_ignore: ``bboxes`` (R, 4) of ignored regions.
-            **kwargs: Passed over.
-
-        Returns:
-            ``gt_inds`` (N,): 1-based index of the matched box of `gt_instances`, 0 background, -1 left out.
-        """
-        assign = partial(super().assign, pred_instances)
-        return self._label_anchors(assign, pred_instances.priors, gt_instances, gt_instances_ignore)
+    def __init__(self, assigner: str | dict | BaseAssigner = 'MaxIoUAssigner', **kwargs: Any) -> None:
+        super().__init__(assigner, **kwargs)
 
 
 @TASK_UTILS.register_module()
-class ValidRangeATSSAssigner(_ChipRules, ATSSAssigner):
-    """:class:`ValidRangeAssigner` for ATSS and its relatives, whose positives are chosen by each object's statistics.
+class ValidRangeATSSAssigner(ValidRange):
+    """``ValidRange(assigner='ATSSAssigner')`` by its former name.
 
     Args:
-        *args: As for ``ATSSAssigner``.
-        invalid_iou_thr: IoU with an invalid box above which an anchor is not background. What ATSS would choose for an
-            invalid box is not background either, however small the IoU.
-        region_iof_thr: Share of an anchor inside an ignored region above which it is not background.
-        **kwargs: As for ``ATSSAssigner``; ``ignore_iof_thr`` has no effect.
+        assigner: As for ``ValidRange``.
+        **kwargs: As for ``ValidRange``.
     """
 
-    def __init__(self, *args: Any, invalid_iou_thr: float = 0.3, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.invalid_iou_thr = invalid_iou_thr
-
-    def assign(
-        self,
-        pred_instances: InstanceData,
-        num_level_priors: list[int],
-        gt_instances: InstanceData,
-        gt_instances_ignore: InstanceData | None = None,
-    ) -> AssignResult:
-        """Label the N priors; as :meth:`ValidRangeAssigner.assign`, with the number of priors per level."""
-        assign = partial(super().assign, pred_instances, num_level_priors)
-        result = self._label_anchors(assign, pred_instances.priors, gt_instances, gt_instances_ignore)
-        invalid = plain_instances(gt_instances, ~chip_labels(gt_instances).valid)
-        result.gt_inds[(assign(invalid).gt_inds > 0) & (result.gt_inds == 0)] = -1
-        return result
+    def __init__(self, assigner: str | dict | BaseAssigner = 'ATSSAssigner', **kwargs: Any) -> None:
+        super().__init__(assigner, **kwargs)
 
 
 @TASK_UTILS.register_module()
-class ValidRangeRoIAssigner(_ChipRules, MaxIoUAssigner):
+class ValidRangeRoIAssigner(MaxIoUAssigner):
     """For RoI heads: every object labels proposals, valid or not; proposals with a size out of the range are left out.
 
     Proposals on a valid object that is itself out of the range (no chip of its own scale can hold it) stay. Where no
@@ -141,6 +172,11 @@ class ValidRangeRoIAssigner(_ChipRules, MaxIoUAssigner):
         **kwargs: As for ``MaxIoUAssigner``; ``ignore_iof_thr`` has no effect.
     """
 
+    def __init__(self, *args: Any, region_iof_thr: float = 0.5, **kwargs: Any) -> None:
+        # mmdet's rule for ignored regions forgets them in chips without ground truth; region_iof_thr replaces it.
+        super().__init__(*args, **{**kwargs, 'ignore_iof_thr': -1})
+        self.region_iof_thr = region_iof_thr
+
     def assign(
         self,
         pred_instances: InstanceData,
@@ -148,11 +184,11 @@ class ValidRangeRoIAssigner(_ChipRules, MaxIoUAssigner):
         gt_instances_ignore: InstanceData | None = None,
         **kwargs: Any,
     ) -> AssignResult:
-        """Label the N proposals; arguments and result as for :meth:`ValidRangeAssigner.assign`."""
+        """Label the N proposals; arguments and result as for :meth:`ValidRange.assign`."""
         valid, limits, chip_limits = chip_labels(gt_instances)
         priors = pred_instances.priors
         result = super().assign(pred_instances, plain_instances(gt_instances))
-        self._leave_out_regions(result, priors, gt_instances_ignore)
+        leave_out_background(result, priors, regions_of(gt_instances, gt_instances_ignore), self.region_iof_thr, 'iof')
         sizes = sizes_of(priors)
         teaches = in_any_range(sizes, chip_limits)
         if len(valid):

@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from .valid_range import chip_labels, plain_instances
+from .valid_range import carry_regions, chip_labels, plain_instances, regions_of
 
 LEFT_OUT = -1
 
@@ -57,7 +57,7 @@ class ValidRangeFCOSHead(FCOSHead):
     ) -> dict[str, Tensor]:
         """As FCOS, whose targets see nothing but ``gt_instances``: the ignored regions travel in their metainfo."""
         for gt_instances, ignored in zip(batch_gt_instances, batch_gt_instances_ignore or [], strict=False):
-            gt_instances.set_metainfo(dict(regions=ignored.bboxes))
+            carry_regions(gt_instances, ignored)
         return super().loss_by_feat(cls_scores, bbox_preds, centernesses, batch_gt_instances, batch_img_metas)
 
     def _get_targets_single(
@@ -73,7 +73,7 @@ class ValidRangeFCOSHead(FCOSHead):
 
         labels, distances = targets(valid)
         left_out = targets(~valid)[0] != self.num_classes
-        regions = gt_instances.get('regions', points.new_zeros(0, 4))
+        regions = regions_of(gt_instances)
         inside = (points[:, None] >= regions[:, :2]) & (points[:, None] < regions[:, 2:])
         left_out |= inside.all(dim=2).any(dim=1)
         labels[left_out & (labels == self.num_classes)] = LEFT_OUT

@@ -91,5 +91,24 @@ def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, t
 
 
 def plain_instances(gt_instances: InstanceData, which: Tensor | slice = slice(None)) -> InstanceData:
-    """Boxes and labels alone of some ground truth, which is all that assigners read; masks would be costly to slice."""
-    return InstanceData(bboxes=gt_instances.bboxes[which], labels=gt_instances.labels[which])
+    """What assigners read of some ground truth: boxes, labels, and masks where a head has made a tensor of them.
+
+    Bitmaps and polygons would be costly to slice, and no assigner reads them.
+    """
+    plain = InstanceData(bboxes=gt_instances.bboxes[which], labels=gt_instances.labels[which])
+    if isinstance(gt_instances.get('masks'), Tensor):
+        plain.masks = gt_instances.masks[which]
+    return plain
+
+
+def regions_of(gt_instances: InstanceData, ignored: InstanceData | None = None) -> Tensor:
+    """Boxes of ignored regions, (R, 4), as a head passes them, or as :func:`carry_regions` has left them."""
+    if ignored is not None and 'bboxes' in ignored:
+        return get_box_tensor(ignored.bboxes)
+    none = get_box_tensor(gt_instances.bboxes).new_zeros(0, 4)
+    return gt_instances.get('regions', none)
+
+
+def carry_regions(gt_instances: InstanceData, ignored: InstanceData | None) -> None:
+    """Let ignored regions travel in the metainfo of the ground truth, for heads that pass on nothing else."""
+    gt_instances.set_metainfo(dict(regions=regions_of(gt_instances, ignored)))

@@ -29,19 +29,34 @@ def test_mmdets_own_labels(tiny_cfg, tmp_path, name):
     assert not said(check(mended), 'valid ranges')
 
 
-def test_fcos_and_atss(tiny_cfg, tmp_path):
-    for name in ('fcos/fcos_r50-caffe_fpn_gn-head_1x_coco', 'atss/atss_r50_fpn_1x_coco'):
-        tiny_cfg.model = mmdet_model(name)
-        finding = only(check(tiny_cfg), 'valid ranges', 'warning')
-        mended = written(tiny_cfg, finding.write, tmp_path / name.split('/')[0])
-        assert not said(check(mended), 'valid ranges')
+@pytest.mark.parametrize(
+    'name',
+    [
+        'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco',
+        'atss/atss_r50_fpn_1x_coco',
+        'tood/tood_r50_fpn_1x_coco',
+        'vfnet/vfnet_r50_fpn_1x_coco',
+        'rtmdet/rtmdet_tiny_8xb32-300e_coco',
+        'yolox/yolox_tiny_8xb8-300e_coco',
+        'dino/dino-4scale_r50_8xb2-12e_coco',
+    ],
+)
+def test_one_stage_and_sets(tiny_cfg, tmp_path, name):
+    tiny_cfg.model = mmdet_model(name)
+    finding = only(check(tiny_cfg), 'valid ranges', 'warning')
+    mended = written(tiny_cfg, finding.write, tmp_path / 'mended')
+    assert not said(check(mended), 'valid ranges')
 
 
 def test_one_line_where_there_is_nothing_to_write(tiny_cfg):
-    tiny_cfg.model = mmdet_model('tood/tood_r50_fpn_1x_coco')
-    finding = only(check(tiny_cfg), 'valid ranges', 'note')
-    assert 'bbox_head (ATSSAssigner), bbox_head (TaskAlignedAssigner) know no valid ranges' in finding.what
-    assert not finding.write
+    for name, labeller in (
+        ('ddod/ddod_r50_fpn_1x_coco', 'ATSSAssigner'),
+        ('ddq/ddq-detr-4scale_r50_8xb2-12e_coco', 'DDQDETRHead'),
+    ):
+        tiny_cfg.model = mmdet_model(name)
+        finding = only(check(tiny_cfg), 'valid ranges', 'note')
+        assert f'bbox_head ({labeller}) knows no valid ranges' in finding.what
+        assert not finding.write
 
 
 def test_a_plain_sampler_behind_our_assigner(tiny_cfg):

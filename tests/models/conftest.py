@@ -11,7 +11,10 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from shrink import narrow
 from torch import nn
+
+from mmsniper.datasets import ChipDataset
 
 BACKBONE = dict(depth=18, base_channels=8, frozen_stages=-1, init_cfg=None)
 SMALL = dict(backbone=BACKBONE, neck=dict(in_channels=[8, 16, 32, 64], out_channels=16))
@@ -25,6 +28,17 @@ MASKS = dict(
 DENSE = dict(num_classes=2, in_channels=16, feat_channels=16, stacked_convs=1)
 RCNN = dict(rpn=dict(max_per_img=50), rcnn=dict(score_thr=0.0, max_per_img=20))
 ONE_STAGE = dict(score_thr=0.0, max_per_img=20)
+RTMDET = dict(
+    backbone=dict(widen_factor=0.125, init_cfg=None),
+    neck=dict(in_channels=[32, 64, 128], out_channels=32, num_csp_blocks=1),
+    bbox_head=dict(num_classes=2, in_channels=32, feat_channels=32, stacked_convs=1),
+    test_cfg=ONE_STAGE,
+)
+# Their transformers become narrow(), too.
+DETR = dict(
+    backbone=BACKBONE, neck=dict(in_channels=[64]), bbox_head=dict(num_classes=2), test_cfg=dict(max_per_img=20)
+)
+DEFORMABLE = dict(DETR, neck=dict(in_channels=[16, 32, 64]))
 DETECTORS = dict(
     faster_rcnn=('_base_/models/faster-rcnn_r50_fpn.py', dict(**SMALL, **RPN, roi_head=ROI_HEAD, test_cfg=RCNN)),
     mask_rcnn=(
@@ -41,20 +55,39 @@ DETECTORS = dict(
         ),
     ),
     retinanet=('_base_/models/retinanet_r50_fpn.py', dict(**SMALL, bbox_head=DENSE, test_cfg=ONE_STAGE)),
+    tood=(
+        'tood/tood_r50_fpn_1x_coco.py',
+        dict(**SMALL, bbox_head={**DENSE, 'feat_channels': 32, 'stacked_convs': 2}, test_cfg=ONE_STAGE),
+    ),
+    gfl=('gfl/gfl_r50_fpn_1x_coco.py', dict(**SMALL, bbox_head={**DENSE, 'feat_channels': 32}, test_cfg=ONE_STAGE)),
+    vfnet=(
+        'vfnet/vfnet_r50_fpn_1x_coco.py',
+        dict(**SMALL, bbox_head={**DENSE, 'feat_channels': 32}, test_cfg=ONE_STAGE),
+    ),
+    paa=('paa/paa_r50_fpn_1x_coco.py', dict(**SMALL, bbox_head={**DENSE, 'feat_channels': 32}, test_cfg=ONE_STAGE)),
+    rtmdet=('rtmdet/rtmdet_tiny_8xb32-300e_coco.py', RTMDET),
+    yolox=(
+        'yolox/yolox_tiny_8xb8-300e_coco.py',
+        dict(
+            data_preprocessor=dict(batch_augments=None),
+            backbone=dict(widen_factor=0.125),
+            neck=dict(in_channels=[32, 64, 128], out_channels=32),
+            bbox_head=dict(num_classes=2, in_channels=32, feat_channels=32),
+            test_cfg=dict(score_thr=0.0, max_per_img=20),
+        ),
+    ),
+    detr=('detr/detr_r50_8xb2-150e_coco.py', DETR),
+    conditional_detr=('conditional_detr/conditional-detr_r50_8xb2-50e_coco.py', DETR),
+    dab_detr=('dab_detr/dab-detr_r50_8xb2-50e_coco.py', DETR),
+    deformable_detr=('deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', DEFORMABLE),
+    two_stage_deformable_detr=('deformable_detr/deformable-detr-refine-twostage_r50_16xb2-50e_coco.py', DEFORMABLE),
+    dino=('dino/dino-4scale_r50_8xb2-12e_coco.py', DEFORMABLE),
     atss=('atss/atss_r50_fpn_1x_coco.py', dict(**SMALL, bbox_head={**DENSE, 'feat_channels': 32}, test_cfg=ONE_STAGE)),
     fcos=(
         'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
         dict(**SMALL, bbox_head=dict(**DENSE, norm_cfg=None), test_cfg=ONE_STAGE),
     ),
-    rtmdet_ins=(
-        'rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py',
-        dict(
-            backbone=dict(widen_factor=0.125, init_cfg=None),
-            neck=dict(in_channels=[32, 64, 128], out_channels=32, num_csp_blocks=1),
-            bbox_head=dict(num_classes=2, in_channels=32, feat_channels=32, stacked_convs=1),
-            test_cfg=ONE_STAGE,
-        ),
-    ),
+    rtmdet_ins=('rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py', RTMDET),
     solov2=(
         'solov2/solov2-light_r50_fpn_ms-3x_coco.py',
         dict(
@@ -115,6 +148,7 @@ def detector_cfg(tmp_path):
         path.write_text(f"_base_ = 'mmdet::{base}'")
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(dict(model=changes))
+        narrow(cfg.model)
         return cfg.model
 
     return get
@@ -128,6 +162,8 @@ def detector(detector_cfg):
         init_default_scope('mmdet')
         torch.manual_seed(0)
         model = revert_sync_batchnorm(MODELS.build(detector_cfg(name))).eval()
+        if hasattr(model, 'encoder'):  # which else would be whatever was in the memory
+            model.init_weights()
         for part in model.modules():
             if isinstance(part, FCNMaskHead):  # masks with something in them, and edges that are clear
                 part.conv_logits.weight.data *= 1000
@@ -137,6 +173,20 @@ def detector(detector_cfg):
         return model
 
     return build
+
+
+@pytest.fixture
+def mixed_chips(write_coco, planner_cfg, pipeline):
+    """Every case of the labels: in range, out of range, cut, none, only a crowd, long and thin."""
+    crowd = dict(bbox=[10, 10, 100, 80], iscrowd=1, segmentation={'counts': [0, 200 * 150], 'size': [150, 200]})
+    images = [
+        (320, 240, [dict(bbox=[10, 10, 20, 20]), dict(bbox=[40, 30, 150, 150]), dict(bbox=[100, 100, 60, 50])]),
+        (200, 150, []),
+        (200, 150, [crowd]),
+        (400, 100, [dict(bbox=[5, 50, 380, 4]), dict(bbox=[200, 10, 15, 15])]),
+    ]
+    dataset = ChipDataset(write_coco(images), planner_cfg, pipeline)
+    return [dataset[n] for n in range(len(dataset))]
 
 
 class Oracle(nn.Module):

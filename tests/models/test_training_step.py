@@ -6,8 +6,6 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
-from mmsniper.datasets import ChipDataset
-
 TINY = dict(
     backbone=dict(depth=18, base_channels=8, frozen_stages=-1, init_cfg=None),
     neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
@@ -43,20 +41,6 @@ def model_cfg(configs):
     cfg = Config.fromfile(configs / '_base_/models/sniper_faster-rcnn_r50_fpn.py')
     cfg.merge_from_dict(dict(model=TINY))
     return cfg
-
-
-@pytest.fixture
-def mixed_chips(write_coco, planner_cfg, pipeline):
-    """Every case of the labels: in range, out of range, cut, none, only a crowd, long and thin."""
-    crowd = dict(bbox=[10, 10, 100, 80], iscrowd=1, segmentation={'counts': [0, 200 * 150], 'size': [150, 200]})
-    images = [
-        (320, 240, [dict(bbox=[10, 10, 20, 20]), dict(bbox=[40, 30, 150, 150]), dict(bbox=[100, 100, 60, 50])]),
-        (200, 150, []),
-        (200, 150, [crowd]),
-        (400, 100, [dict(bbox=[5, 50, 380, 4]), dict(bbox=[200, 10, 15, 15])]),
-    ]
-    dataset = ChipDataset(write_coco(images), planner_cfg, pipeline)
-    return [dataset[n] for n in range(len(dataset))]
 
 
 def step(model, chips):

@@ -71,6 +71,17 @@ def shrink_model(model: ConfigDict) -> None:
             kept.max_per_img = 8 if shared else 20
 
 
+def narrow(model: ConfigDict) -> None:
+    """Transformers of two layers and 30 queries, without dropout; 256 channels are what mmdet encodes positions in."""
+    if 'encoder' not in model:
+        return
+    sizes = dict(feedforward_channels=32, num_layers=2, num_dn_queries=10)
+    for node in dicts(model):
+        node.update({key: size for key, size in sizes.items() if key in node})
+        node.update({key: 0.0 for key in ('dropout', 'ffn_drop', 'attn_drop', 'proj_drop') if key in node})
+    model.num_queries = 30
+
+
 def shrink_data(cfg: Config, root: Path) -> None:
     """Three images in place of the data sets, chips of 128 px, two per batch."""
     found = {}

@@ -22,6 +22,6 @@ model = dict(
         loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
         loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
     ),
-    train_cfg=dict(assigner=dict(_delete_=True, type='mmsniper.ValidRangeATSSAssigner', topk=9)),
+    train_cfg=dict(assigner=dict(_delete_=True, type='mmsniper.ValidRange', assigner='ATSSAssigner', topk=9)),
     test_cfg=dict(nms=dict(iou_threshold=0.6)),
 )
