@@ -28,6 +28,7 @@ from mmsniper.chips import ChipPlanner
 SHARE = 1 / 3
 VISIBLE = 'train_dataloader.dataset.pipeline.2.min_visible'
 RPN, RCNN = 'model.train_cfg.rpn.assigner', 'model.train_cfg.rcnn.assigner'
+PLAIN_RPN = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0.3, match_low_quality=True)
 ROIS = 'model.train_cfg.rcnn.sampler.num'
 NORM = 'model.backbone.norm_cfg'
 BATCH_NORM = {NORM: dict(_delete_=True, type='BN', requires_grad=True)}
@@ -66,7 +67,7 @@ def variants(setup: Setup) -> dict[str, Variant]:
         ),
         labels=Variant(
             "all objects of a chip are learnt (mmdet's assigners)",
-            options={f'{part}.type': 'MaxIoUAssigner' for part in (RPN, RCNN)},
+            options={RPN: dict(PLAIN_RPN, _delete_=True), f'{RCNN}.type': 'MaxIoUAssigner'},
         ),
         iou=Variant(
             'RPN: IoU 0.7 and 0.3, not 0.5 and 0.4', options={f'{RPN}.pos_iou_thr': 0.7, f'{RPN}.neg_iou_thr': 0.3}

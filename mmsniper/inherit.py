@@ -24,6 +24,9 @@ REPLACED = {
     *('LoadImageFromFile', 'LoadAnnotations', 'Resize', 'RandomResize', 'RandomChoiceResize', 'RandomCrop'),
     *('RandomFlip', 'Pad', 'FilterAnnotations', 'PackDetInputs'),
 }
+# What mixes images, and what does to chips as it is.
+MIXES = ('Mosaic', 'CachedMosaic', 'MixUp', 'CachedMixUp')
+KEPT = ('YOLOXHSVRandomAug',)
 
 
 def allow_mmsniper_bases() -> None:
@@ -42,7 +45,7 @@ def allow_mmsniper_bases() -> None:
     Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
-def on_chips(base: ConfigDict) -> None:
+def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
     """Put a plain config of mmdet on chips: its loader, labels by valid range, the test pyramid, our hooks.
 
     For a config that inherits one of mmdet's, or of your own, and is to be trained as SNIPER does::
@@ -54,10 +57,12 @@ def on_chips(base: ConfigDict) -> None:
         train_dataloader = dict(batch_size=8, dataset=dict(planner=dict(scales=[2.0, 1.0], valid_ranges=...)))
 
     What follows changes the result as it would a config of ours. Network, data files, schedule and evaluation stay the
-    base's; its training pipeline, batch size and workers do not: they were made for whole images.
+    base's; its training pipeline, batch size and workers do not: they were made for whole images. Where it mixes images
+    (Mosaic, MixUp; not with masks, which would be lost), chips are mixed instead, until the same epoch.
 
     Args:
         base: ``_base_``, what the config has inherited; changed in place.
+        max_epochs: Epochs that the base's schedule is scaled to; one of chips shows more than one of images.
 
     Raises:
         ValueError: If it has no training data, or labels in a way that valid ranges cannot change.
@@ -72,29 +77,48 @@ def on_chips(base: ConfigDict) -> None:
     ours = read(f'datasets/sniper_coco_{kind}.py')
     chips = ours.train_dataloader.dataset
     chips.dataset = base.train_dataloader.dataset
+    if chips.dataset.type == 'MultiImageMixDataset':
+        chips.dataset = chips.dataset.dataset
     loads = [step for step in steps if step.type == 'LoadImageFromFile']  # how files are read and decoded is the base's
     chips.pipeline[:1] = loads[:1] or chips.pipeline[:1]
-    if others := sorted({str(step.type) for step in steps} - REPLACED):
+    kept = {step.type: for_chips(step, chips.planner.chip_size) for step in steps if may_stay(step, kind)}
+    others = {str(step.type) for step in (*steps, *batch_zooms(base.model))} - REPLACED - kept.keys()
+    if others:
         warnings.warn(
-            f"on_chips: {', '.join(others)} of the base's training pipeline are left out. What keeps an image's scale "
-            'may stand after mmsniper.ChipSampler: train_dataloader = dict(dataset=dict(pipeline=[...]))',
+            f"on_chips: {', '.join(sorted(others))} of the base's training pipeline are left out. What keeps an image's "
+            'scale may stand after mmsniper.ChipSampler: train_dataloader = dict(dataset=dict(pipeline=[...]))',
             stacklevel=2,
         )
     # Item by item: ConfigDict.update merges what is below.
     for name, value in ours.train_dataloader.items():
         base.train_dataloader[name] = value
+    *cut, pack = chips.pipeline
+    if any(step.type == 'mmsniper.MixChips' for step in kept.values()):
+        chips.pipeline = cut
+        base.train_dataloader.dataset = ConfigDict(
+            type='MultiImageMixDataset', dataset=chips, pipeline=[*kept.values(), pack]
+        )
+    else:
+        chips.pipeline = [*cut, *kept.values(), pack]
     base.train_pipeline = chips.pipeline
     base.setdefault('randomness', ours.randomness)
     for name in ('val_dataloader', 'test_dataloader'):
         loader = base.get(name)
         if loader and loader.dataset.type == 'CocoDataset':
             loader.dataset.type = ours[name].dataset.type
+    for name in ('val_evaluator', 'test_evaluator'):
+        if isinstance(base.get(name), dict) and base[name].type == 'CocoMetric':
+            base[name].type = ours[name].type
     for name, value in read('tta/sniper_tta.py').items():
         base[name] = value
     runtime = read('sniper_runtime.py')
     hooks = {name: hook for name, hook in runtime.default_hooks.items() if hook.type.startswith('mmsniper.')}
     base.default_hooks = ConfigDict(base.get('default_hooks') or {}, **hooks)
-    base.custom_hooks = [*(base.get('custom_hooks') or []), *(runtime.get('custom_hooks') or [])]
+    epochs = (base.get('train_cfg') or {}).get('max_epochs')
+    own = [until_mixing_ends(hook, epochs) for hook in base.get('custom_hooks') or []]
+    base.custom_hooks = [*own, *(runtime.get('custom_hooks') or [])]
+    if max_epochs:
+        scale_epochs(base, max_epochs / epochs)
 
 
 def read(name: str) -> ConfigDict:
@@ -105,7 +129,66 @@ def read(name: str) -> ConfigDict:
 def pipelines(dataset: ConfigDict) -> list[ConfigDict]:
     """Take the transforms out of a data set and those that it wraps: ChipDataset runs its own."""
     inner = [*dataset.get('datasets', []), *([dataset.dataset] if 'dataset' in dataset else [])]
-    return [*(dataset.pop('pipeline', None) or []), *(step for part in inner for step in pipelines(part))]
+    own = [one for step in dataset.pop('pipeline', None) or [] for one in choices(step)]
+    return [*own, *(step for part in inner for step in pipelines(part))]
+
+
+def choices(step: ConfigDict) -> list[ConfigDict]:
+    """A transform, or all among which it chooses."""
+    return [one for way in step.transforms for one in way] if step.type == 'RandomChoice' else [step]
+
+
+def may_stay(step: ConfigDict, kind: str) -> bool:
+    """Whether a transform of images has a place among those of chips; masks would be lost by mixing."""
+    return step.type in KEPT or (step.type in MIXES and kind == 'detection')
+
+
+def for_chips(step: ConfigDict, chip_size: int) -> ConfigDict:
+    """A transform of images, as chips take it: nothing zooms, and a mosaic's four chips leave the area of one."""
+    if step.type in KEPT:
+        return step
+    name, size = str(step.type).removeprefix('Cached'), (chip_size, chip_size)
+    own = dict(ratio_range=(1.0, 1.0)) if name == 'MixUp' else {}
+    mix = dict(type=name, img_scale=size, pad_val=step.get('pad_val', 114.0), **own)
+    how = dict(crop=size) if name == 'Mosaic' else {}
+    return ConfigDict(type='mmsniper.MixChips', transform=mix, prob=step.get('prob', 1.0), **how)
+
+
+def batch_zooms(model: ConfigDict) -> list[ConfigDict]:
+    """Take out what resizes whole batches, after which no valid range would fit any more."""
+    preprocessor = model.get('data_preprocessor') or ConfigDict()
+    every = preprocessor.get('batch_augments') or []
+    zooms = [one for one in every if one.type == 'BatchSyncRandomResize']
+    if zooms:
+        preprocessor.batch_augments = [one for one in every if one not in zooms] or None
+    return zooms
+
+
+def until_mixing_ends(hook: ConfigDict, max_epochs: int | None) -> ConfigDict:
+    """A hook of the base's; one that ends the mixing of images ends that of chips."""
+    if hook.type == 'PipelineSwitchHook':
+        # What it says of an L1 loss concerns YOLOX alone.
+        hook = ConfigDict(type='YOLOXModeSwitchHook', num_last_epochs=max_epochs - hook.switch_epoch, priority=48)
+    if hook.type == 'YOLOXModeSwitchHook':
+        hook = ConfigDict(hook, skip_type_keys=('mmsniper.MixChips',))
+    return hook
+
+
+def scale_epochs(base: ConfigDict, factor: float) -> None:
+    """Make a schedule that counts epochs longer or shorter, in place."""
+    base.train_cfg.max_epochs = round(base.train_cfg.max_epochs * factor)
+    if 'dynamic_intervals' in base.train_cfg:
+        intervals = base.train_cfg.dynamic_intervals
+        base.train_cfg.dynamic_intervals = [(round(epoch * factor), every) for epoch, every in intervals]
+    schedulers = base.get('param_scheduler') or []
+    schedulers = schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
+    by_epoch = [one for one in schedulers if one.get('by_epoch', True)]
+    for node in (*by_epoch, *base.custom_hooks, base.model.get('train_cfg') or {}):
+        for key in ('begin', 'end', 'T_max', 'num_last_epochs', 'initial_epoch'):
+            if key in node:
+                node[key] = round(node[key] * factor)
+        if 'milestones' in node:
+            node.milestones = [round(epoch * factor) for epoch in node.milestones]
 
 
 def label_by_range(model: ConfigDict) -> None:

@@ -97,8 +97,9 @@ def test_a_plain_config_on_chips_is_ours(load, tmp_path, plain, ours):
         assert plain_dict(cfg[name]) == plain_dict(ours[name]), name
     assert plain_dict(cfg.model.train_cfg) == plain_dict(ours.model.train_cfg)
     assert cfg.default_hooks.keys() == ours.default_hooks.keys()
-    for name in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_evaluator'):
+    for name in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
         assert plain_dict(cfg[name]) == plain_dict(before[name]), name
+    assert plain_dict(cfg.val_evaluator) == {**plain_dict(before.val_evaluator), 'type': 'mmsniper.CocoMetric'}
     cfg.dump(tmp_path / 'dumped.py')
     assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
 
@@ -151,6 +152,57 @@ def test_what_is_left_out_of_the_pipeline_is_said(load):
         cfg = load(text.replace('on_chips(_base_)', changed))
     assert cfg.train_dataloader.dataset.pipeline[0].to_float32, 'how files are decoded stays'
     assert 'pipeline' not in cfg.train_dataloader.dataset.dataset
+
+
+def test_a_base_that_mixes_images_mixes_chips(load):
+    """YOLOX's: around ChipDataset, without what zooms, and until the same epoch."""
+    with pytest.warns(UserWarning, match='on_chips: BatchSyncRandomResize, RandomAffine of the base'):
+        cfg = load(ON_CHIPS.format('yolox/yolox_s_8xb8-300e_coco', ''))
+    mixing = cfg.train_dataloader.dataset
+    assert mixing.type == 'MultiImageMixDataset'
+    assert [step.type for step in mixing.pipeline] == [
+        *('mmsniper.MixChips', 'mmsniper.MixChips', 'YOLOXHSVRandomAug', 'mmsniper.PackChipInputs')
+    ]
+    assert [step.transform.type for step in mixing.pipeline[:2]] == ['Mosaic', 'MixUp']
+    assert mixing.pipeline[0].crop == mixing.pipeline[0].transform.img_scale == (512, 512)
+    assert mixing.pipeline[1].transform.ratio_range == (1.0, 1.0)
+    assert mixing.dataset.type == 'mmsniper.ChipDataset'
+    assert [step.type for step in mixing.dataset.pipeline][-2:] == ['mmsniper.ChipSampler', 'RandomFlip']
+    assert mixing.dataset.dataset.type == 'CocoDataset'
+    assert cfg.model.data_preprocessor.batch_augments is None
+    (switch,) = [hook for hook in cfg.custom_hooks if hook.type == 'YOLOXModeSwitchHook']
+    assert (switch.num_last_epochs, switch.skip_type_keys) == (15, ('mmsniper.MixChips',))
+
+
+def test_a_pipeline_of_whole_images_takes_no_chips_place(load):
+    """RTMDet's second stage, which mixes nothing: what mixes chips stops at that epoch."""
+    cfg = load(ON_CHIPS.format('rtmdet/rtmdet_s_8xb32-300e_coco', ''))
+    assert [step.transform.type for step in cfg.train_dataloader.dataset.pipeline[::2]][:2] == ['Mosaic', 'MixUp']
+    switch = cfg.custom_hooks[-1]
+    assert (switch.type, switch.num_last_epochs) == ('YOLOXModeSwitchHook', 20)
+    assert 'PipelineSwitchHook' not in str(cfg.custom_hooks)
+
+
+def test_masks_are_not_mixed(load):
+    with pytest.warns(UserWarning, match='on_chips: CachedMixUp, CachedMosaic of the base'):
+        cfg = load(ON_CHIPS.format('rtmdet/rtmdet-ins_s_8xb32-300e_coco', ''))
+    chips = cfg.train_dataloader.dataset
+    assert chips.type == 'mmsniper.ChipDataset'
+    assert [step.type for step in chips.pipeline[-2:]] == ['YOLOXHSVRandomAug', 'mmsniper.PackChipInputs']
+
+
+def test_a_schedule_is_shortened_in_proportion(load):
+    shorter = ON_CHIPS.replace('on_chips(_base_)', 'on_chips(_base_, max_epochs=30)')
+    cfg = load(shorter.format('rtmdet/rtmdet_s_8xb32-300e_coco', ''))
+    warm_up, cosine = cfg.param_scheduler
+    assert (cfg.train_cfg.max_epochs, cfg.train_cfg.dynamic_intervals) == (30, [(28, 1)])
+    assert (warm_up.begin, warm_up.end) == (0, 1000), 'iterations stay'
+    assert (cosine.begin, cosine.end, cosine.T_max) == (15, 30, 15)
+    assert cfg.custom_hooks[-1].num_last_epochs == 2
+    tood = load(shorter.replace('30', '6').format('tood/tood_r50_fpn_1x_coco', ''))
+    assert (tood.train_cfg.max_epochs, tood.param_scheduler[1].milestones) == (6, [4, 6])
+    assert tood.model.train_cfg.initial_epoch == 2
+    assert tood.model.train_cfg.assigner == dict(type='mmsniper.ValidRange', assigner='TaskAlignedAssigner', topk=13)
 
 
 def test_something_to_train_is_needed(load):

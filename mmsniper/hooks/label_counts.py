@@ -42,7 +42,7 @@ class LabelCounts:
             for n, sampler in enumerate(stages):
                 if hasattr(sampler, 'sample'):
                     self._wrap(sampler, 'sample', f'{name}_s{n}' if len(stages) > 1 else name, _sampled)
-            if isinstance(module, FCOSHead):
+            if isinstance(module, FCOSHead) and not hasattr(module, 'sampler'):  # VFNet's has one, and is one
                 self._wrap(module, 'get_targets', name, _points_of(module.num_classes))
 
     @property

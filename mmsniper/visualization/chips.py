@@ -132,7 +132,9 @@ def draw_chip(
     found = sample.get('pred_instances')
     if found is not None:
         found = found[found.scores > score_thr]
-        for box, label, score in zip(_bboxes(found), found.labels.tolist(), found.scores.tolist(), strict=True):
+        # Not every detector clips; an untrained one may be so far off that no drawing can say where.
+        bboxes = _bboxes(found).clip(-max(chip.shape), 2 * max(chip.shape) / zoom)
+        for box, label, score in zip(bboxes, found.labels.tolist(), found.scores.tolist(), strict=True):
             rectangle(chip, box * zoom, PREDICTION)
             _label(chip, f'{classes[label]} {score:.2f}', box * zoom, PREDICTION, below=True)
     return chip

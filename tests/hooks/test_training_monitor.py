@@ -16,7 +16,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
@@ -38,6 +38,9 @@ HEADS = dict(
     retinanet={'bbox'},
     atss={'bbox'},
     fcos={'bbox'},
+    vfnet={'bbox'},
+    rtmdet={'bbox'},
+    yolox={'bbox'},
 )
 
 
@@ -135,8 +138,11 @@ def step_cfg(kind, tiny_cfg, configs):
     file = dict(
         faster='faster-rcnn_r50_fpn', cascade='cascade-rcnn_r50_fpn', retinanet='retinanet_r50_fpn',
         atss='atss_r50_fpn', fcos='fcos_r50_fpn', mask='mask-rcnn_r50_fpn',
+        vfnet='vfnet_r50_fpn', rtmdet='rtmdet_s', yolox='yolox_s',
     )[kind]  # fmt: skip
-    model = Config.fromfile(configs / f'_base_/models/sniper_{file}.py').model
+    path = configs / f'_base_/models/sniper_{file}.py'
+    path = path if path.exists() else configs / f'sniper/sniper_{file}_coco.py'
+    model = Config.fromfile(path).model
     shrink_model(model)
     for node in dicts(model):
         if 'num_classes' in node:
@@ -148,7 +154,7 @@ def step_cfg(kind, tiny_cfg, configs):
 def test_heads_of_every_kind_are_counted(kind, tiny_cfg, configs, pipeline):
     pipeline[1]['with_mask'] = kind == 'mask'
     tiny_cfg.train_dataloader.dataset.pipeline = pipeline
-    model = MODELS.build(step_cfg(kind, tiny_cfg, configs)['model'])
+    model = revert_sync_batchnorm(MODELS.build(step_cfg(kind, tiny_cfg, configs)['model']))
     batch = pseudo_collate([DATASETS.build(tiny_cfg.train_dataloader.dataset)[n] for n in range(4)])
     counts = ChipCounts(model, [2.0, 1.0, (128, 128)])
     assert set(counts.labels.names) == HEADS[kind]

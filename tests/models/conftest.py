@@ -162,14 +162,18 @@ def detector(detector_cfg):
         init_default_scope('mmdet')
         torch.manual_seed(0)
         model = revert_sync_batchnorm(MODELS.build(detector_cfg(name))).eval()
-        if hasattr(model, 'encoder'):  # which else would be whatever was in the memory
+        if hasattr(model, 'encoder') or name == 'yolox':  # else whatever was in the memory, and boxes far outside
             model.init_weights()
         for part in model.modules():
             if isinstance(part, FCNMaskHead):  # masks with something in them, and edges that are clear
                 part.conv_logits.weight.data *= 1000
                 part.conv_logits.bias.data.zero_()
-        for kernel in getattr(getattr(model, 'bbox_head', None), 'rtm_kernel', ()):
+        head = getattr(model, 'bbox_head', None)
+        for kernel in getattr(head, 'rtm_kernel', ()):
             kernel.bias.data.normal_()
+        if name == 'yolox':  # scores that nobody takes for nothing
+            for last in (*head.multi_level_conv_cls, *head.multi_level_conv_obj):
+                last.bias.data.zero_()
         return model
 
     return build

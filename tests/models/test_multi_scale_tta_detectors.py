@@ -15,8 +15,9 @@ from mmsniper.models.views import padded_to_strides
 CFG = dict(scales=[1.6, 0.8], ranges=[(None, 40), (30, None)], max_canvas=160, score_thr=0.0)
 ONE_TO_ONE = dict(scales=[1.0], ranges=None, nms=None, score_thr=0.0, max_per_img=-1)
 WITH_MASKS = ('mask_rcnn', 'cascade_mask_rcnn', 'rtmdet_ins', 'solov2')
-BEYOND_THE_IMAGE = ('centernet', 'cornernet')  # which leave boxes as they are
-DETECTORS = ('faster_rcnn', 'retinanet', 'fcos', 'rpn', *BEYOND_THE_IMAGE, *WITH_MASKS)
+BEYOND_THE_IMAGE = ('centernet', 'cornernet', 'tood', 'yolox')  # which leave boxes as they are
+MODERN = ('rtmdet', 'deformable_detr', 'dino')
+DETECTORS = ('faster_rcnn', 'retinanet', 'fcos', 'rpn', *MODERN, *BEYOND_THE_IMAGE, *WITH_MASKS)
 
 
 def picture(seed, width=140, height=100):

@@ -133,6 +133,13 @@ def test_a_chip_with_nothing_on_it_is_as_it_was():
     assert (draw_chip(torch.full((1, 8, 8), 300.0), sample_of(size=(8, 8)), ['a']) == 255).all(), 'grey and float'
 
 
+def test_predictions_far_outside_are_drawn_as_far_as_can_be():
+    inputs = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    far = [([-1e12, 10, 1e12, 50], 0.9), ([1e10, 1e10, 2e10, 2e10], 0.9)]
+    drawn = draw_chip(inputs, sample_of(found=far), ['a'])
+    assert (drawn[10, :] == PREDICTION.colour).all(-1).mean() > 0.5
+
+
 def test_every_line_of_a_chip_says_what_the_box_is_good_for():
     valid, invalid, ignored, good, bad = ((x, 20, x + 8, 50) for x in (2, 14, 26, 38, 50))
     sample = sample_of([(valid, True), (invalid, False)], [ignored], [(good, 0.9), (bad, 0.2)])

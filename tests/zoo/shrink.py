@@ -19,6 +19,8 @@ BACKBONES = {
     'RegNet': dict(arch=dict(w0=8, wa=8.0, wm=2.0, group_w=8, depth=6, bot_mul=1.0)),
     'MobileNetV2': dict(widen_factor=0.25),
     'HRNet': {},
+    'CSPNeXt': dict(widen_factor=0.125, deepen_factor=0.2),
+    'CSPDarknet': dict(widen_factor=0.125, deepen_factor=0.2),
     'SwinTransformer': dict(embed_dims=12, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
     'mmpretrain.ConvNeXt': CONVNEXT,
     'PyramidVisionTransformerV2': dict(embed_dims=8, num_layers=[1, 1, 1, 1]),
@@ -60,11 +62,13 @@ def shrink_model(model: ConfigDict) -> None:
         stage.num_blocks = (1,) * len(stage.num_blocks)
     with torch.no_grad():
         channels = [level.shape[1] for level in MODELS.build(backbone)(torch.zeros(2, 3, 64, 64))]
+    width = 256 if 'encoder' in model else WIDTH
     heads = [model[name] for name in ('rpn_head', 'roi_head', 'bbox_head') if name in model]
     for node in dicts(heads) if not shared else ():
         node.update({key: WIDTH for key in WIDTHS if isinstance(node.get(key), int)})
     if 'neck' in model:
-        model.neck.update(in_channels=channels, out_channels=WIDTH)
+        model.neck.update(in_channels=channels, out_channels=width)
+    narrow(model)
     train, test = model.get('train_cfg') or {}, model.get('test_cfg') or {}
     for kept in (train.get('rpn_proposal'), test.get('rpn'), test.get('rcnn')):
         if kept:
@@ -139,10 +143,12 @@ def train_and_detect(cfg: Config, handler: logging.Handler | None = None) -> Non
     assert len(samples) == cfg.train_dataloader.batch_size
     if 'ChipDataset' in str(cfg.train_dataloader):
         assert all('valid' in sample.gt_instances for sample in samples)
+    runner.message_hub.update_info('epoch', 0)  # which TOOD asks for
     before = [parameter.detach().clone() for parameter in runner.model.parameters()]
     losses = runner.model.train_step(batch, runner.optim_wrapper)
     assert all(torch.isfinite(value).all() for value in losses.values())
-    assert ('loss_mask' in ' '.join(losses)) == ('mask_head' in cfg.model.get('roi_head', {}))
+    masks = 'mask_head' in cfg.model.get('roi_head', {}) or 'Ins' in cfg.model.get('bbox_head', {}).get('type', '')
+    assert ('loss_mask' in ' '.join(losses)) == masks
     assert any(not torch.equal(a, b) for a, b in zip(before, runner.model.parameters(), strict=True))
 
     cfg.model = dict(**cfg.tta_model, module=cfg.model)

@@ -1,0 +1,7 @@
+# Mosaic and MixUp, without which the last epochs go, as mmdet's recipe has them, but of chips, which nothing zooms.
+_base_ = 'mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py'
+from mmsniper.inherit import on_chips  # below _base_: above, mmengine takes the file for another kind
+
+on_chips(_base_, max_epochs=100)
+train_dataloader = dict(batch_size=32)
+auto_scale_lr = dict(base_batch_size=256)

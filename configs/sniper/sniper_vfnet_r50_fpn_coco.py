@@ -1,0 +1,8 @@
+_base_ = 'mmdet::vfnet/vfnet_r50_fpn_1x_coco.py'
+from mmsniper.inherit import on_chips  # below _base_: above, mmengine takes the file for another kind
+
+on_chips(_base_, max_epochs=7)
+model = dict(backbone=dict(norm_eval=False))
+# Losses on thousands of anchors: half of the learning rate of 128 chips, and bounded gradients.
+optim_wrapper = dict(optimizer=dict(lr=0.0075), clip_grad=dict(_delete_=True, max_norm=35))
+auto_scale_lr = dict(base_batch_size=128)
