@@ -64,8 +64,8 @@ def prepared(name: str, setup: Setup, args: argparse.Namespace) -> float:
     return 0.0
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
-    """The arguments that benchmarks on these data sets have."""
+def arguments(description: str, results: Path = RESULTS) -> argparse.ArgumentParser:
+    """The arguments that benchmarks on these data sets have; where their results go."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', choices=DATA, required=True, help='images')
     parser.add_argument('--source', type=Path, help='where they are; shapes are generated')
@@ -74,6 +74,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument('--val', type=int, default=75, help='images that are tested on')
     parser.add_argument('--jobs', type=int, default=2, help='runs at the same time, one thread each')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/regimes'), help='where everything is written')
+    parser.set_defaults(results=results)
     return parser
 
 
@@ -108,12 +109,12 @@ def keep_some(folder: Path, most: int) -> None:
     (folder / 'val.json').write_text(json.dumps(content))
 
 
-def best_rate(regime: str, setup: Setup, args: argparse.Namespace) -> float:
+def best_rate(regime: str, setup: Setup, args: argparse.Namespace, rates: tuple[float, ...] = RATES) -> float:
     """The learning rate of the highest AP after a fifth of the pixels; the same few are tried for all."""
     path = result(f'rate_{regime}', setup, args)
     if not path.exists():
         found = {}
-        for rate in RATES:
+        for rate in rates:
             out = args.work_dir / path.stem / f'{rate:g}'
             pixels = SEARCH * args.gigapixels * 1e9
             train(config_of(regime, setup, pixels, rate, 0), out, pixels)
@@ -150,8 +151,8 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
 
 def result(name: str, setup: Setup, args: argparse.Namespace) -> Path:
     """Where a run's figures are."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    return RESULTS / f'{args.data}_{setup.network}_{args.gigapixels:g}g_{name}.json'
+    args.results.mkdir(parents=True, exist_ok=True)
+    return args.results / f'{args.data}_{setup.network}_{args.gigapixels:g}g_{name}.json'
 
 
 def train(cfg: Config, out: Path, pixels: float) -> list[dict]:

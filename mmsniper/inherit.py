@@ -85,8 +85,8 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
     others = {str(step.type) for step in (*steps, *batch_zooms(base.model))} - REPLACED - kept.keys()
     if others:
         warnings.warn(
-            f"on_chips: {', '.join(sorted(others))} of the base's training pipeline are left out. What keeps an image's "
-            'scale may stand after mmsniper.ChipSampler: train_dataloader = dict(dataset=dict(pipeline=[...]))',
+            f"on_chips: {', '.join(sorted(others))} of the base's training pipeline are left out. What keeps an "
+            "image's scale may stand after mmsniper.ChipSampler: train_dataloader = dict(dataset=dict(pipeline=[...]))",
             stacklevel=2,
         )
     # Item by item: ConfigDict.update merges what is below.
