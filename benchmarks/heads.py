@@ -2,8 +2,8 @@
 
 python benchmarks/heads.py --data shapes [--gigapixels 0.4] [--seeds 2] [--jobs 2] [--detectors tood ...]
 
-Each is as small as the demo's network, and sees the same chips in both ways; each way's learning rate is the best of the
-same few. What is done is not done again: each run is a file in results/heads/. The table is printed at the end.
+Each is as small as the demo's network, and sees the same chips in both ways; the learning rate of each is the best of a
+few. What is done is not done again: each run is a file in results/heads/. The table is printed at the end.
 """
 
 from __future__ import annotations

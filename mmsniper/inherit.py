@@ -92,14 +92,14 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
     # Item by item: ConfigDict.update merges what is below.
     for name, value in ours.train_dataloader.items():
         base.train_dataloader[name] = value
-    *cut, pack = chips.pipeline
+    *cut, flip, pack = chips.pipeline
     if any(step.type == 'mmsniper.MixChips' for step in kept.values()):
-        chips.pipeline = cut
+        chips.pipeline = [*cut, flip]
         base.train_dataloader.dataset = ConfigDict(
             type='MultiImageMixDataset', dataset=chips, pipeline=[*kept.values(), pack]
         )
     else:
-        chips.pipeline = [*cut, *kept.values(), pack]
+        chips.pipeline = [*cut, *kept.values(), flip, pack]  # colours in place, which OpenCV cannot in a mirrored view
     base.train_pipeline = chips.pipeline
     base.setdefault('randomness', ours.randomness)
     for name in ('val_dataloader', 'test_dataloader'):

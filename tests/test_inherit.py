@@ -188,7 +188,9 @@ def test_masks_are_not_mixed(load):
         cfg = load(ON_CHIPS.format('rtmdet/rtmdet-ins_s_8xb32-300e_coco', ''))
     chips = cfg.train_dataloader.dataset
     assert chips.type == 'mmsniper.ChipDataset'
-    assert [step.type for step in chips.pipeline[-2:]] == ['YOLOXHSVRandomAug', 'mmsniper.PackChipInputs']
+    assert [step.type for step in chips.pipeline[2:]] == [
+        *('mmsniper.ChipSampler', 'YOLOXHSVRandomAug', 'RandomFlip', 'mmsniper.PackChipInputs')
+    ]
 
 
 def test_a_schedule_is_shortened_in_proportion(load):

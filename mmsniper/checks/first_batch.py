@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
+from mmengine.logging import MessageHub
 from mmengine.registry import FUNCTIONS, MODELS
 from torch import nn
 
@@ -101,6 +102,9 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
 def losses_of(model: nn.Module, batch: dict, backward: bool) -> tuple[dict[str, float], int]:
     """The losses of a batch, and the bytes that the network keeps for its backward pass, weights left out."""
     data = model.data_preprocessor(batch, True)
+    hub = MessageHub.get_current_instance()
+    if hub.get_info('epoch') is None:  # before a training; TOOD asks for it
+        hub.update_info('epoch', 0)
     with kept_for_backward(model) as kept:
         losses = model(**data, mode='loss')
     total, named = model.parse_losses(losses)

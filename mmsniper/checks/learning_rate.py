@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..registry import type_name
 from .findings import NOTE, WARNING, Finding
 from .planned_run import PlannedRun
 
@@ -60,7 +61,7 @@ def check_learning_rate(run: PlannedRun) -> Iterator[Finding]:
 def is_warm_up(scheduler: dict) -> bool:
     """Whether it raises the rate from a part of it, from the first step on."""
     rises = scheduler.get('start_factor', scheduler.get('factor', 1 / 3)) < 1
-    return str(scheduler.get('type')) in ('LinearLR', 'ConstantLR', 'OneCycleLR', 'QuadraticWarmupLR') and (
+    return type_name(scheduler.get('type')) in ('LinearLR', 'ConstantLR', 'OneCycleLR', 'QuadraticWarmupLR') and (
         rises and not scheduler.get('begin')
     )
 

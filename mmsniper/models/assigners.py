@@ -114,7 +114,7 @@ class ValidRange(BaseAssigner):
         result.gt_inds = F.pad(F.pad(taught + 1, (1, 0)), (0, 1), value=-1)[result.gt_inds]
         result.num_gts = len(valid)
         iou_thr, has_priors = self.invalid_iou_thr, 'priors' in predicted
-        if isinstance(self.assigner, MaxIoUAssigner):  # gives by IoU, so the smaller threshold says what it would give
+        if isinstance(self.assigner, MaxIoUAssigner):  # gives by IoU, but for low-quality matches: no need to ask again
             iou_thr = min(iou_thr, self.assigner.pos_iou_thr)
         elif has_priors and len(invalid):
             result.gt_inds[(assigned(invalid).gt_inds > 0) & (result.gt_inds == 0)] = -1

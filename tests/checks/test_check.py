@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from checked import check, only, said
 from mmengine.config import Config
-from shrink import shrink_data
+from mmengine.logging import MessageHub
+from shrink import shrink_data, shrink_model
 from training import log_of, train
 
 from mmsniper.checks import PlannedRun, check_run
@@ -26,8 +27,12 @@ RECIPES = [
     'sniper/sniper_faster-rcnn_r50_fpn_frozen-bn_coco',
     'sniper/sniper_faster-rcnn_r50_fpn_mosaic_coco',
     'sniper/sniper_faster-rcnn_r50_fpn_voc0712',
+    'sniper/sniper_dino_r50_coco',
     'sniper/sniper_fcos_r50_fpn_coco',
     'sniper/sniper_rpn_r50_fpn_2e_coco',
+    'sniper/sniper_rtmdet_s_coco',
+    'sniper/sniper_tood_r50_fpn_coco',
+    'sniper/sniper_yolox_s_coco',
 ]
 ONE_GPU = ('demo', 'custom')
 
@@ -42,6 +47,16 @@ def test_shipped_recipes_are_right(tmp_path, monkeypatch, name):
     monkeypatch.setattr(PlannedRun, 'steps_per_epoch', 4000)
     world_size = 1 if any(part in name for part in ONE_GPU) else 8
     assert [finding for finding in check(cfg, world_size=world_size) if finding.level != 'note'] == []
+
+
+def test_a_network_may_ask_for_the_epoch(tiny_cfg, configs):
+    """TOOD, whose assigner depends on it; before a training nobody has told."""
+    tiny_cfg.model = Config.fromfile(configs / 'sniper/sniper_tood_r50_fpn_coco.py').model
+    shrink_model(tiny_cfg.model)
+    tiny_cfg.model.bbox_head.num_classes = 2
+    MessageHub.get_current_instance().runtime_info.pop('epoch', None)
+    findings = check(tiny_cfg, batch=True, device='cpu')
+    assert 'loss_cls' in only(findings, 'first batch', 'note').what
 
 
 def test_a_batch_goes_through_the_network(tiny_cfg):

@@ -61,6 +61,8 @@ def test_samples_of_all_processes_and_steps_count(world, accumulated, fits):
 def test_sgd_without_warm_up():
     (finding,) = found(check_learning_rate, run(param_scheduler=[dict(type='MultiStepLR', milestones=[8])]))
     assert 'without warm-up' in finding.what
+    yolox = dict(type='mmdet.QuadraticWarmupLR', by_epoch=True, begin=0, end=5, convert_to_iter_based=True)
+    assert not found(check_learning_rate, run(param_scheduler=[yolox]))
     adam = dict(optimizer=dict(type='AdamW', lr=0.0004))
     assert not found(check_learning_rate, run(optim_wrapper=adam, param_scheduler=[]))
 
