@@ -27,6 +27,7 @@ REPLACED = {
 # What mixes images, and what does to chips as it is.
 MIXES = ('Mosaic', 'CachedMosaic', 'MixUp', 'CachedMixUp')
 KEPT = ('YOLOXHSVRandomAug',)
+ENDS_MIXING = ('PipelineSwitchHook', 'YOLOXModeSwitchHook')
 
 
 def allow_mmsniper_bases() -> None:
@@ -65,7 +66,8 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
         max_epochs: Epochs that the base's schedule is scaled to; one of chips shows more than one of images.
 
     Raises:
-        ValueError: If it has no training data, or labels in a way that valid ranges cannot change.
+        ValueError: If it has no training data, labels in a way that valid ranges cannot change, or has no epochs to be
+            scaled.
     """
     if not base.get('train_dataloader') or not base.get('model'):
         raise ValueError(
@@ -115,9 +117,12 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
     hooks = {name: hook for name, hook in runtime.default_hooks.items() if hook.type.startswith('mmsniper.')}
     base.default_hooks = ConfigDict(base.get('default_hooks') or {}, **hooks)
     epochs = (base.get('train_cfg') or {}).get('max_epochs')
-    own = [until_mixing_ends(hook, epochs) for hook in base.get('custom_hooks') or []]
-    base.custom_hooks = [*own, *(runtime.get('custom_hooks') or [])]
+    mixes = base.train_dataloader.dataset.type == 'MultiImageMixDataset'
+    own = [hook for hook in base.get('custom_hooks') or [] if mixes or hook.type not in ENDS_MIXING]
+    base.custom_hooks = [*(until_mixing_ends(hook, epochs) for hook in own), *(runtime.get('custom_hooks') or [])]
     if max_epochs:
+        if not epochs:
+            raise ValueError('on_chips(max_epochs=...) scales a schedule of epochs, but the base has no max_epochs')
         scale_epochs(base, max_epochs / epochs)
 
 
@@ -167,8 +172,9 @@ def batch_zooms(model: ConfigDict) -> list[ConfigDict]:
 def until_mixing_ends(hook: ConfigDict, max_epochs: int | None) -> ConfigDict:
     """A hook of the base's; one that ends the mixing of images ends that of chips."""
     if hook.type == 'PipelineSwitchHook':
-        # What it says of an L1 loss concerns YOLOX alone.
-        hook = ConfigDict(type='YOLOXModeSwitchHook', num_last_epochs=max_epochs - hook.switch_epoch, priority=48)
+        # This one switches an epoch earlier than its number says; what it logs of an L1 loss concerns YOLOX alone.
+        last = max_epochs - hook.switch_epoch - 1
+        hook = ConfigDict(type='YOLOXModeSwitchHook', num_last_epochs=last, priority=48)
     if hook.type == 'YOLOXModeSwitchHook':
         hook = ConfigDict(hook, skip_type_keys=('mmsniper.MixChips',))
     return hook

@@ -179,7 +179,7 @@ def test_a_pipeline_of_whole_images_takes_no_chips_place(load):
     cfg = load(ON_CHIPS.format('rtmdet/rtmdet_s_8xb32-300e_coco', ''))
     assert [step.transform.type for step in cfg.train_dataloader.dataset.pipeline[::2]][:2] == ['Mosaic', 'MixUp']
     switch = cfg.custom_hooks[-1]
-    assert (switch.type, switch.num_last_epochs) == ('YOLOXModeSwitchHook', 20)
+    assert (switch.type, switch.num_last_epochs) == ('YOLOXModeSwitchHook', 19)
     assert 'PipelineSwitchHook' not in str(cfg.custom_hooks)
 
 
@@ -191,6 +191,7 @@ def test_masks_are_not_mixed(load):
     assert [step.type for step in chips.pipeline[2:]] == [
         *('mmsniper.ChipSampler', 'YOLOXHSVRandomAug', 'RandomFlip', 'mmsniper.PackChipInputs')
     ]
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook'], 'nothing is mixed that could end'
 
 
 def test_a_schedule_is_shortened_in_proportion(load):
@@ -205,6 +206,13 @@ def test_a_schedule_is_shortened_in_proportion(load):
     assert (tood.train_cfg.max_epochs, tood.param_scheduler[1].milestones) == (6, [4, 6])
     assert tood.model.train_cfg.initial_epoch == 2
     assert tood.model.train_cfg.assigner == dict(type='mmsniper.ValidRange', assigner='TaskAlignedAssigner', topk=13)
+
+
+def test_a_schedule_of_iterations_is_not_scaled(load):
+    by_iteration = "_base_.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)\non_chips(_base_, max_epochs=6)"
+    text = ON_CHIPS.format('retinanet/retinanet_r50_fpn_1x_coco', '').replace('on_chips(_base_)', by_iteration)
+    with pytest.raises(ValueError, match='the base has no max_epochs'):
+        load(text)
 
 
 def test_something_to_train_is_needed(load):
