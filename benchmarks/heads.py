@@ -24,6 +24,8 @@ from mmsniper.inherit import label_by_range
 WAYS = dict(rule='by valid range', plain='all objects of a chip')
 WIDTH = 32
 DENSE = dict(in_channels=WIDTH, feat_channels=WIDTH, stacked_convs=2)
+# A level of one cell has no statistics of single channels, which mmdet's 32 groups would be here.
+NORMED = dict(DENSE, norm_cfg=dict(type='GN', num_groups=8, requires_grad=True))
 NECK = dict(in_channels=[16, 32, 64, 128], out_channels=WIDTH)
 # A transformer of 64 channels.
 ATTENTION = dict(embed_dims=64, num_heads=4)
@@ -51,10 +53,10 @@ class Detector:
 
 DETECTORS = dict(
     retinanet=Detector('RetinaNet', 'retinanet/retinanet_r50_fpn_1x_coco.py', dict(neck=NECK, bbox_head=DENSE)),
-    atss=Detector('ATSS', 'atss/atss_r50_fpn_1x_coco.py', dict(neck=NECK, bbox_head=DENSE)),
+    atss=Detector('ATSS', 'atss/atss_r50_fpn_1x_coco.py', dict(neck=NECK, bbox_head=NORMED)),
     # Its budget is one long epoch, so it begins as it would go on.
     tood=Detector(
-        'TOOD', 'tood/tood_r50_fpn_1x_coco.py', dict(neck=NECK, bbox_head=DENSE, train_cfg=dict(initial_epoch=0))
+        'TOOD', 'tood/tood_r50_fpn_1x_coco.py', dict(neck=NECK, bbox_head=NORMED, train_cfg=dict(initial_epoch=0))
     ),
     rtmdet=Detector(
         'RTMDet',
