@@ -83,7 +83,7 @@ def measure(kind: str, path: str) -> dict[str, float]:
 def plan_many(n_images: int) -> dict[str, float]:
     """CPU seconds and memory of the boxes of many images, the plans of two epochs and an epoch's order."""
     from mmsniper.chips import BoxTable, ChipPlan, ChipPlanner
-    from mmsniper.datasets.epoch_order import by_image
+    from mmsniper.datasets.epoch_order import Deal, epoch_order
 
     def images() -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         rng = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def plan_many(n_images: int) -> dict[str, float]:
     start = time.process_time()
     plans = [ChipPlan.draw(ChipPlanner(**RECIPE), table, 0, epoch, 1) for epoch in (0, 1)]
     seconds = (time.process_time() - start) / 2
-    order = by_image(plans[0].image_idx, 16, 8, np.random.default_rng(0))
+    order = epoch_order(plans[0].image_idx, Deal(16, 8), True, len(plans[0]), np.random.default_rng(0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return dict(images=n_images, boxes=len(table.bboxes), chips=len(order.rows), plan=seconds, gigabytes=peak / 2**20)
 

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets import ChipDataset, ChipSampler
+from ..datasets import ChipDataset, ChipSampler, MixedSizeBatchSampler
 
 
 @dataclass
@@ -73,6 +73,8 @@ class PlannedRun:
         if self.train is None:
             return None
         # Of this process; loader.sampler is torch's own where there is a batch sampler.
+        if isinstance(self.train.batch_sampler, MixedSizeBatchSampler):
+            return max(1, math.ceil(len(self.train.batch_sampler) * get_dist_info()[1] / self.world_size))
         samples = len(self.train.batch_sampler.sampler) * get_dist_info()[1]
         return max(1, math.ceil(samples / (self.batch_size * self.world_size)))
 

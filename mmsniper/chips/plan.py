@@ -6,7 +6,7 @@ Shapes: I images, T boxes in all, N chips.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -40,6 +40,8 @@ class ChipKey(NamedTuple):
         step: When the chip is shown, counted through all epochs.
         keep_until: The last step for which who cuts the chip will need the same image again, if that is later.
         elsewhere: Objects that are taught in another chip, by their number among the image's that are no crowds.
+        chip_size: Side of the sample in network pixels, if it is not the planner's.
+        zoom: Of the planner's scales, where the sample shows the window of a chip of another size.
     """
 
     image_idx: int
@@ -51,6 +53,26 @@ class ChipKey(NamedTuple):
     step: int = 0
     keep_until: int = -1
     elsewhere: tuple[int, ...] = ()
+    chip_size: int | None = None
+    zoom: float = 1.0
+
+    def again(self, *numbers: int) -> ChipKey:
+        """The same chip with other augmentations, which follow from its seed and some numbers; all 0 = as it is."""
+        if not any(numbers):
+            return self
+        return self._replace(seed=int(np.random.SeedSequence((self.seed, *numbers)).generate_state(1)[0]))
+
+    def sized(self, chip_size: int, planned: int) -> ChipKey:
+        """The same window in another number of network pixels.
+
+        Args:
+            chip_size: Side of the sample in network pixels.
+            planned: Side of the chips that the window was planned for.
+        """
+        if chip_size == planned:
+            return self
+        zoom = chip_size / planned
+        return self._replace(scale=self.scale * zoom, chip_size=chip_size, zoom=zoom)
 
 
 @dataclass(frozen=True)
@@ -118,6 +140,21 @@ class ChipTable:
         drawn = shuffled[np.arange(len(image)) - self.start[image] < most]
         return image[drawn], self.chips.take(drawn)
 
+    def refitted(self, planner: ChipPlanner, sizes: NDArray[np.int64]) -> ChipTable:
+        """Chips around the same middles, as large as another planner's.
+
+        Args:
+            planner: Has the same scales.
+            sizes: (I, 2), (width, height) of each image.
+        """
+        image_sizes = np.repeat(sizes, np.diff(self.start), axis=0)
+        sides = planner.windows_of_images(image_sizes)[1][np.arange(len(image_sizes)), self.chips.scale_idx]
+        extent = np.minimum(sides[:, None], image_sizes)
+        middle = self.chips.bboxes.reshape(-1, 2, 2).mean(axis=1)
+        origin = np.clip(np.rint(middle - extent / 2), 0, image_sizes - extent)
+        bboxes = np.concatenate([origin, origin + extent], axis=1).astype(np.float32)
+        return ChipTable(self.start, Chips(bboxes, self.chips.scale_idx, planner.chip_size / sides))
+
 
 @dataclass(frozen=True)
 class ChipPlan:
@@ -131,6 +168,7 @@ class ChipPlan:
         elsewhere: Per chip objects that are taught in another one, see
             :func:`~mmsniper.chips.labels.assign_best_chips`: (N + 1,) where they start, and their numbers among the
             image's boxes; None = every chip teaches what it shows.
+        chip_size: (N,) int64, sides of the samples in network pixels; None = the planner's.
     """
 
     image_idx: NDArray[np.int64]
@@ -138,6 +176,24 @@ class ChipPlan:
     seeds: NDArray[np.int64]
     kind: NDArray[np.uint8]
     elsewhere: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    chip_size: NDArray[np.int64] | None = None
+
+    @classmethod
+    def join(cls, plans: Mapping[int, ChipPlan]) -> ChipPlan:
+        """One plan of several, by the sides of their chips; image by image within each."""
+        parts = list(plans.values())
+        elsewhere = None
+        if parts[0].elsewhere is not None:
+            starts, numbers = zip(*(part.elsewhere for part in parts if part.elsewhere), strict=True)
+            elsewhere = np.cumsum([0, *np.concatenate(list(map(np.diff, starts)))]), np.concatenate(numbers)
+        return cls(
+            np.concatenate([part.image_idx for part in parts]),
+            _concatenate([part.chips for part in parts]),
+            np.concatenate([part.seeds for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+            elsewhere,
+            np.repeat(np.array(list(plans), np.int64), [len(part) for part in parts]),
+        )
 
     @classmethod
     def draw(
@@ -191,7 +247,8 @@ class ChipPlan:
             start, numbers = self.elsewhere
             elsewhere = tuple(numbers[start[n] : start[n + 1]].tolist())
         image_idx, bbox = int(self.image_idx[n]), (x1, y1, x2, y2)
-        return ChipKey(image_idx, bbox, scale_idx, scale, seed, kind, step, keep_until, elsewhere)
+        chip_size = None if self.chip_size is None else int(self.chip_size[n])
+        return ChipKey(image_idx, bbox, scale_idx, scale, seed, kind, step, keep_until, elsewhere, chip_size)
 
 
 def _concatenate(parts: Sequence[Chips]) -> Chips:

@@ -231,6 +231,19 @@ class ChipPlanner:
         """Size of the sample that a chip of (width, height) network pixels is padded to: ``chip_size``, both."""
         return self.chip_size, self.chip_size
 
+    def resized(self, chip_size: int, zoom: float = 1.0) -> ChipPlanner:
+        """A planner with the same valid ranges that has chips of another size.
+
+        Args:
+            chip_size: Side of a chip in network pixels.
+            zoom: Of all scales, and of the stride. With ``chip_size`` over this planner's, chips show the same windows.
+
+        Raises:
+            ValueError: If a range starts at an object that such a chip cannot hold, or the stride is longer than it.
+        """
+        scales: list[Scale] = [(zoom * s[0], zoom * s[1]) if isinstance(s, tuple) else zoom * s for s in self.scales]
+        return ChipPlanner(scales, self.settings['valid_ranges'], chip_size, zoom * self.stride)
+
     @property
     def settings(self) -> dict:
         """The arguments that make an equal planner, in types that JSON knows."""

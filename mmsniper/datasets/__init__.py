@@ -3,7 +3,9 @@
 from .annotations import CheckedCocoDataset
 from .chip_batch_sampler import ChipBatchSampler
 from .chip_dataset import ChipDataset
+from .mixed_size_batch_sampler import MixedSizeBatchSampler
 from .plan_sampler import ChipPlanSampler, chip_sampler
+from .progress import Progress, progress_of
 from .transforms import (
     ChipSampler,
     LoadChipAnnotations,
@@ -23,8 +25,11 @@ __all__ = [
     'LoadChipAnnotations',
     'LoadImageOrBlank',
     'MixChips',
+    'MixedSizeBatchSampler',
     'OpenImage',
     'PackChipInputs',
     'To8Bit',
+    'Progress',
     'chip_sampler',
+    'progress_of',
 ]

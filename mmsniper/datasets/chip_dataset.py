@@ -112,6 +112,7 @@ class ChipDataset(Dataset):
         self._current_plan: ChipPlan | None = None
         self._times_by_number = 0
         self._reported = False
+        self._planners: dict[tuple[int, float], ChipPlanner] = {}
 
     @property
     def metainfo(self) -> dict:
@@ -132,25 +133,42 @@ class ChipDataset(Dataset):
     def current_plan(self, plan: ChipPlan) -> None:
         self._current_plan = plan
 
-    def plan(self, epoch: int, seed: int = 0) -> ChipPlan:
+    def planner_of(self, chip_size: int | None, zoom: float = 1.0) -> ChipPlanner:
+        """The planner, or one for chips of another size, as a :class:`~mmsniper.chips.ChipKey` says it."""
+        if zoom == 1 and chip_size in (None, self.planner.chip_size):
+            return self.planner
+        if (chip_size, zoom) not in self._planners:
+            self._planners[chip_size, zoom] = self.planner.resized(chip_size, zoom)
+        return self._planners[chip_size, zoom]
+
+    def plan(self, epoch: int, seed: int = 0, chip_sizes: Sequence[int] = ()) -> ChipPlan:
         """All chips of one epoch: a pure function of (seed, epoch), the same on every rank and in every run.
 
         Args:
             epoch: Number of the epoch, from 0.
             seed: Seed of the run.
+            chip_sizes: Sides in network pixels, to plan every image for each of; none = the planner's.
         """
+        if chip_sizes:
+            return ChipPlan.join({side: self._plan(self.planner_of(side), epoch, seed) for side in chip_sizes})
         if not self._reported and is_cold():
             print_log('ChipDataset: compiling the planner, half a minute, once on this machine', logger='current')
         elif len(self.table) > MANY_IMAGES and not self._reported:
             print_log(f'ChipDataset: planning {len(self.table)} images', logger='current')
-        pool, per_image = (self.negatives.table, self.negatives.per_image) if self.negatives else (None, 0)
-        plan = ChipPlan.draw(self.planner, self.table, seed, epoch, self.empty_chips, pool, per_image)
-        if self.assign == 'best_chip':
-            sampler = self.pipeline.sampler or ChipSampler()
-            plan = assign_best_chips(self.planner, self.table, plan, sampler.min_visible, sampler.min_side)
+        plan = self._plan(self.planner, epoch, seed)
         if not self._reported:
             self._reported = True
             report_plan(plan, self.planner, self.table, self.n_regions, negatives=self.negatives is not None)
+        return plan
+
+    def _plan(self, planner: ChipPlanner, epoch: int, seed: int) -> ChipPlan:
+        pool, per_image = (self.negatives.table, self.negatives.per_image) if self.negatives else (None, 0)
+        if pool is not None and planner is not self.planner:
+            pool = pool.refitted(planner, self.table.sizes)
+        plan = ChipPlan.draw(planner, self.table, seed, epoch, self.empty_chips, pool, per_image)
+        if self.assign == 'best_chip':
+            sampler = self.pipeline.sampler or ChipSampler()
+            plan = assign_best_chips(planner, self.table, plan, sampler.min_visible, sampler.min_side)
         return plan
 
     def __len__(self) -> int:
@@ -172,7 +190,7 @@ class ChipDataset(Dataset):
                 self._bad[key.image_idx] = 1
                 last = error
             rng = rng or np.random.default_rng((key.seed, 2))
-            key = self.draw_key(rng)
+            key = self.draw_key(rng, key)
         raise RuntimeError(f'{MOST_SKIPPED} images in a row: {last}; is data_prefix right?') from last
 
     def _cut(self, key: ChipKey) -> dict:
@@ -180,7 +198,7 @@ class ChipDataset(Dataset):
         self.last_key = key
         try:
             loaded = self.image_cache.get(key, lambda: self.pipeline.load(self.dataset.get_data_info(key.image_idx)))
-            results = loaded and self.pipeline.cut(loaded, key, self.planner)
+            results = loaded and self.pipeline.cut(loaded, key, self.planner_of(key.chip_size, key.zoom))
         except UnreadableImageError:
             raise
         except Exception as error:
@@ -216,20 +234,23 @@ class ChipDataset(Dataset):
                 level=WARNING,
             )
 
-    def draw_key(self, rng: np.random.Generator) -> ChipKey:
+    def draw_key(self, rng: np.random.Generator, like: ChipKey) -> ChipKey:
         """A random chip of a random image, for transforms that mix chips: one of its positive chips if it has any.
 
         Args:
             rng: Source of randomness.
+            like: A chip of the same size.
         """
+        planner = self.planner_of(like.chip_size, like.zoom)
         image_idx = int(rng.integers(len(self.table)))
         bboxes, size = self.table.image(image_idx)
-        chips, kind = self.planner.positive(bboxes, size, rng), ChipKind.POSITIVE
+        chips, kind = planner.positive(bboxes, size, rng), ChipKind.POSITIVE
         if not len(chips):
-            chips, kind = self.planner.random(size, 1, rng), ChipKind.RANDOM
+            chips, kind = planner.random(size, 1, rng), ChipKind.RANDOM
         n = int(rng.integers(len(chips)))
         seeds = rng.integers(2**32, size=1)
-        return ChipPlan(np.array([image_idx]), chips.take(np.array([n])), seeds, np.array([kind])).key(0)
+        key = ChipPlan(np.array([image_idx]), chips.take(np.array([n])), seeds, np.array([kind])).key(0)
+        return key._replace(chip_size=like.chip_size, zoom=like.zoom)
 
     def get_data_info(self, key: ChipKey | int) -> dict:
         """Annotations of the image that a chip, or chip n of the current plan, is cut from."""

@@ -52,14 +52,23 @@ def epoch_order(
         rng: Source of randomness.
     """
     if shuffle and deal.lanes:
-        return by_image(image_idx, deal.per_step, deal.lanes, rng)
+        n_steps = -(-len(image_idx) // deal.per_step)
+        counts = np.full(n_steps, deal.per_step)
+        counts[-1] -= n_steps * deal.per_step - len(image_idx)
+        return by_image(image_idx, counts, deal.lanes, rng)
     rows = rng.permutation(len(image_idx))
     if not shuffle:
         rows = np.sort(rows[:n_shown])
     return EpochOrder(rows, np.full(len(rows), -1))
 
 
-def by_image(image_idx: NDArray[np.int64], per_step: int, lanes: int, rng: np.random.Generator) -> EpochOrder:
+def by_image(
+    image_idx: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    lanes: int,
+    rng: np.random.Generator,
+    steps: NDArray[np.int64] | None = None,
+) -> EpochOrder:
     """Images in random order, each one's chips in steps of one lane.
 
     Every place of a step is filled through all steps, lane by lane, before the next place is: chips that follow each
@@ -68,25 +77,24 @@ def by_image(image_idx: NDArray[np.int64], per_step: int, lanes: int, rng: np.ra
 
     Args:
         image_idx: (T,) the images of a plan's chips.
-        per_step: B, chips per step, over all ranks.
+        counts: (N,) chips of each step, over all ranks; T in all.
         lanes: L.
         rng: Source of randomness.
+        steps: (N,) the steps' numbers, if they are only some of an epoch's, increasing.
     """
-    n_chips = len(image_idx)
-    shuffled = rng.permutation(n_chips)
+    shuffled = rng.permutation(len(image_idx))
     place = rng.permutation(int(image_idx.max()) + 1)[image_idx[shuffled]]
     chips = shuffled[np.argsort(place, kind='stable')]
 
-    n_steps = -(-n_chips // per_step)
-    steps = np.concatenate([np.arange(lane, n_steps, lanes) for lane in range(min(lanes, n_steps))])
-    turns = (steps * per_step + np.arange(per_step)[:, None]).ravel()
-    turns = turns[turns < n_chips]  # the last step may have fewer
+    in_step = np.repeat(np.arange(len(counts)) if steps is None else steps, counts)
+    place = np.arange(len(chips)) - np.repeat(np.cumsum(counts) - counts, counts)
+    turns = np.lexsort((in_step, in_step % lanes, place))
 
-    steps, images = turns // per_step, image_idx[chips]
-    ends = np.append((images[1:] != images[:-1]) | (steps[1:] != steps[:-1] + lanes), True)
-    last = np.flatnonzero(ends)
+    in_step, images = in_step[turns], image_idx[chips]
+    goes_on = (in_step[1:] > in_step[:-1]) & (in_step[1:] % lanes == in_step[:-1] % lanes)
+    last = np.flatnonzero(np.append((images[1:] != images[:-1]) | ~goes_on, True))
     keep_until = np.empty_like(turns)
-    keep_until[turns] = np.repeat(steps[last], np.diff(last, prepend=-1))
+    keep_until[turns] = np.repeat(in_step[last], np.diff(last, prepend=-1))
     rows = np.empty_like(turns)
     rows[turns] = chips
     return EpochOrder(rows, keep_until)

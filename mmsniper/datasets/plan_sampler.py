@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 import numpy as np
@@ -54,6 +54,8 @@ class ChipPlanSampler(Sampler):
                 )
         self.rank, self.world_size = get_dist_info()
         self.dataset = chips
+        self.wrapper = dataset
+        self.chip_sizes: tuple[int, ...] = ()
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = -1
@@ -78,11 +80,19 @@ class ChipPlanSampler(Sampler):
         """
         self.dealt = Deal(batch_size * self.world_size, lanes)
 
+    def plan_for(self, chip_sizes: Sequence[int]) -> None:
+        """Plan every image for chips of each of some sizes; see :meth:`ChipDataset.plan`."""
+        self.chip_sizes, self._ahead = tuple(chip_sizes), (None, None)
+        epoch, self.epoch = self.epoch, -1
+        self.set_epoch(epoch)
+
     def set_epoch(self, epoch: int) -> None:
         """Plan an epoch; mmengine's ``DistSamplerSeedHook`` calls this before each."""
         if epoch != self.epoch:
             self.epoch = epoch
-            self.plan = self.dataset.current_plan = self._planned(epoch)
+            self.plan = self._planned(epoch)
+            if not self.chip_sizes:
+                self.dataset.current_plan = self.plan
 
     def skip(self, shown: int, dealt: Deal) -> None:
         """Let the next iteration leave out the first chips of its order, as a resumed epoch does.
@@ -99,7 +109,7 @@ class ChipPlanSampler(Sampler):
         self._skip, self._dealt_before = shown, dealt
 
     def __iter__(self) -> Iterator[ChipKey]:
-        self._plan_ahead()
+        self.plan_ahead()
         rng = np.random.default_rng((self.seed, self.epoch, 1))
         skip, self._skip = self._skip, 0
         deal = Deal(*(self._dealt_before if skip else self.dealt))
@@ -135,13 +145,13 @@ class ChipPlanSampler(Sampler):
         (ahead, future), self._ahead = self._ahead, (None, None)
         if future is not None and ahead == (self.seed, epoch):
             return future.result()
-        return self.dataset.plan(epoch, self.seed)
+        return self.dataset.plan(epoch, self.seed, self.chip_sizes)
 
-    def _plan_ahead(self) -> None:
+    def plan_ahead(self) -> None:
         """Plan the next epoch while this one is shown, also behind the last, which nobody here knows to be that."""
         ahead = self.seed, self.epoch + 1
         if self._ahead[0] != ahead:
-            self._ahead = ahead, in_background(self.dataset.plan, self.epoch + 1, self.seed)
+            self._ahead = ahead, in_background(self.dataset.plan, self.epoch + 1, self.seed, self.chip_sizes)
 
 
 def chip_sampler(loader: DataLoader) -> ChipPlanSampler | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import random
 from logging import WARNING
 from typing import Any
@@ -15,8 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ..datasets import ChipPlanSampler, chip_sampler
-from ..datasets.epoch_order import Deal
+from ..datasets import ChipPlanSampler, chip_sampler, progress_of
 from ..registry import HOOKS
 from .checkpoints import mend_last_checkpoint
 
@@ -42,7 +40,7 @@ class ExactResumeHook(Hook):
 
     def __init__(self) -> None:
         self.epoch = self.first_iter = self.skipped = 0
-        self.dealt = Deal()
+        self.dealt: Any = None
         self.resumed: dict[str, Any] | None = None
         self.replay = False
 
@@ -58,7 +56,7 @@ class ExactResumeHook(Hook):
         sampler = _chip_sampler(runner)
         if not runner._resume or sampler is None:
             return
-        meta, step = checkpoint['meta'], _samples_per_step(runner)
+        meta, progress = checkpoint['meta'], progress_of(runner.train_dataloader)
         if 'dealt' not in meta.get('chips', {}):
             print_log(
                 'The checkpoint was written without ExactResumeHook, or with an earlier one: its epoch begins anew',
@@ -67,7 +65,6 @@ class ExactResumeHook(Hook):
             )
             return
         self.resumed = meta['chips']
-        self.replay = self.resumed['step'] != step
         if self.resumed['seed'] != sampler.seed:
             seed = self.resumed['seed']
             print_log(
@@ -77,14 +74,25 @@ class ExactResumeHook(Hook):
                 WARNING,
             )
             sampler.seed, sampler.epoch = seed, -1
-        if self.replay:
-            left = (sampler.total_size - self.resumed['shown']) / step
-            left = math.floor(left) if runner.train_dataloader.batch_sampler.drop_last else math.ceil(left)
-            meta['iter'] = (meta['epoch'] + 1) * len(runner.train_dataloader) - left
+        length = len(runner.train_dataloader)
+        if why := progress.refusal(self.resumed['dealt']):
+            self.replay, self.resumed = True, None
+            meta['iter'] = meta['epoch'] * length
             print_log(
-                f'The checkpoint is of a run with {self.resumed["step"]} samples per step, this one has {step}: it '
-                f'goes on with the same chips as iteration {meta["iter"]} of {runner.max_iters}, its schedule laid '
-                'out anew; the learning rate is not scaled',
+                f'The checkpoint {why}: its epoch begins anew, as iteration {meta["iter"]} of {runner.max_iters}',
+                'current',
+                WARNING,
+            )
+            return
+        self.replay = self.resumed['step'] != progress.step
+        if self.replay:
+            sampler.set_epoch(meta['epoch'])
+            left = progress.steps_after(self.resumed['shown'], self.resumed['dealt'])
+            meta['iter'] = (meta['epoch'] + 1) * length - left
+            print_log(
+                f'The checkpoint is of a run with {self.resumed["step"]} samples per step, this one has '
+                f'{progress.step}: it goes on with the same chips as iteration {meta["iter"]} of {runner.max_iters}, '
+                'its schedule laid out anew; the learning rate is not scaled',
                 'current',
                 WARNING,
             )
@@ -100,13 +108,17 @@ class ExactResumeHook(Hook):
         """Leave out what a resumed epoch has shown."""
         sampler = _chip_sampler(runner)
         self.epoch, self.first_iter, self.skipped = runner.epoch, runner.iter, 0
-        self.dealt = Deal() if sampler is None else sampler.dealt
         resumed, self.resumed = self.resumed, None
-        if sampler is not None and resumed and resumed['epoch'] == runner.epoch and resumed['shown']:
+        if sampler is None:
+            return
+        progress = progress_of(runner.train_dataloader)
+        self.dealt = progress.dealt
+        sampler.set_epoch(runner.epoch)
+        if resumed and resumed['epoch'] == runner.epoch and resumed['shown']:
             self.skipped, self.dealt = resumed['shown'], resumed['dealt']
-            sampler.skip(self.skipped, self.dealt)
+            progress.skip(self.skipped, self.dealt)
             print_log(
-                f'Epoch {runner.epoch + 1} goes on after {self.skipped} of its {sampler.total_size} chips; the log '
+                f'Epoch {runner.epoch + 1} goes on after {self.skipped} of its {progress.total()} chips; the log '
                 'counts its remaining iterations from 1',
                 'current',
             )
@@ -120,11 +132,12 @@ class ExactResumeHook(Hook):
         sampler = _chip_sampler(runner)
         if sampler is None:
             return
-        meta, step = checkpoint['meta'], _samples_per_step(runner)
-        shown = min(self.skipped + (meta['iter'] - self.first_iter) * step, sampler.total_size)
-        # A checkpoint at an epoch's end says the next one.
-        shown = shown if meta['epoch'] == self.epoch else 0
-        meta['chips'] = dict(epoch=meta['epoch'], shown=shown, dealt=tuple(self.dealt), step=step, seed=sampler.seed)
+        meta, progress = checkpoint['meta'], progress_of(runner.train_dataloader)
+        shown = 0  # a checkpoint at an epoch's end says the next one
+        if meta['epoch'] == self.epoch:
+            shown = progress.shown_after(self.skipped, self.dealt, meta['iter'] - self.first_iter)
+        about = dict(step=progress.step, seed=sampler.seed)
+        meta['chips'] = dict(epoch=meta['epoch'], shown=shown, dealt=self.dealt, **about)
 
 
 def seed_all(*numbers: int) -> None:
@@ -146,10 +159,6 @@ def replay_schedule(runner: Runner) -> None:
         for scheduler in runner.param_schedulers:
             if not scheduler.by_epoch or n % length == 0:
                 scheduler.step()
-
-
-def _samples_per_step(runner: Runner) -> int:
-    return runner.train_dataloader.batch_sampler.batch_size * get_dist_info()[1]
 
 
 def _chip_sampler(runner: Runner) -> ChipPlanSampler | None:

@@ -6,6 +6,10 @@ from hypothesis import strategies as st
 from mmsniper.datasets.epoch_order import Deal, by_image, epoch_order
 
 
+def order_of(image_idx, per_step, lanes, seed):
+    return epoch_order(image_idx, Deal(per_step, lanes), True, len(image_idx), np.random.default_rng(seed))
+
+
 def loads(images, keep_until, per_step, workers):
     """How often all workers together load an image that they do not keep."""
     kept = [{} for _ in range(workers)]
@@ -29,7 +33,7 @@ def epochs(draw):
 def test_every_chip_once_and_no_image_twice_in_a_step(epoch):
     image_idx, per_step, lanes, seed = epoch
     rows = np.arange(len(image_idx))
-    order = by_image(image_idx, per_step, lanes, np.random.default_rng(seed))
+    order = order_of(image_idx, per_step, lanes, seed)
     assert np.sort(order.rows).tolist() == rows.tolist()
     images, n_steps = image_idx[order.rows], -(-len(rows) // per_step)
     most = -(-np.bincount(image_idx) // max(n_steps - 1, 1))
@@ -41,7 +45,7 @@ def test_every_chip_once_and_no_image_twice_in_a_step(epoch):
 @given(epochs())
 def test_an_image_is_loaded_once_but_where_a_lane_ends(epoch):
     image_idx, per_step, lanes, seed = epoch
-    order = by_image(image_idx, per_step, lanes, np.random.default_rng(seed))
+    order = order_of(image_idx, per_step, lanes, seed)
     step = np.arange(len(image_idx)) // per_step
     assert (order.keep_until >= step).all()
     assert ((order.keep_until - step) % lanes == 0).all(), 'the worker of another lane would wait in vain'
@@ -53,7 +57,7 @@ def test_an_image_is_loaded_once_but_where_a_lane_ends(epoch):
 def test_images_of_a_large_data_set_are_loaded_once():
     counts = np.random.default_rng(0).poisson(4.7, 20_000).clip(1)
     image_idx = np.repeat(np.arange(len(counts)), counts)
-    order = by_image(image_idx, 16, 8, np.random.default_rng(1))
+    order = order_of(image_idx, 16, 8, 1)
     images = image_idx[order.rows]
     assert [loads(images, order.keep_until, 16, workers) / 20_000 for workers in (1, 2, 4, 8)] == [
         pytest.approx(1, abs=0.01)
@@ -65,7 +69,7 @@ def test_images_of_a_large_data_set_are_loaded_once():
 
 def test_steps_mix_images_from_all_over_the_data_set():
     image_idx = np.repeat(np.arange(4000), 5)
-    order = by_image(image_idx, 16, 8, np.random.default_rng(0))
+    order = order_of(image_idx, 16, 8, 0)
     steps = image_idx[order.rows].reshape(-1, 16)
     # The mean of 16 numbers drawn from 4000 has a standard deviation of 4000 / sqrt(12 * 16) = 289.
     assert steps.mean(axis=1).std() == pytest.approx(289, rel=0.1)
@@ -74,5 +78,21 @@ def test_steps_mix_images_from_all_over_the_data_set():
 
 def test_another_seed_is_another_order():
     image_idx = np.repeat(np.arange(50), 4)
-    one, two, again = (by_image(image_idx, 4, 2, np.random.default_rng(seed)) for seed in (0, 1, 0))
+    one, two, again = (order_of(image_idx, 4, 2, seed) for seed in (0, 1, 0))
     assert one.rows.tolist() == again.rows.tolist() != two.rows.tolist()
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.sampled_from([1, 2, 4]), st.integers(0, 9))
+def test_steps_may_differ_in_chips_and_be_some_of_an_epochs(counts, lanes, seed):
+    rng = np.random.default_rng(seed)
+    steps = np.sort(rng.permutation(3 * len(counts))[: len(counts)])
+    image_idx = np.repeat(np.arange(sum(counts)), rng.integers(1, 6, sum(counts)))[: sum(counts)]
+    order = by_image(image_idx, np.array(counts), lanes, rng, steps)
+    assert np.sort(order.rows).tolist() == list(range(sum(counts)))
+    in_step = np.repeat(steps, counts)
+    assert (order.keep_until >= in_step).all() and ((order.keep_until - in_step) % lanes == 0).all()
+    chips, in_lane = list(zip(image_idx[order.rows], in_step, order.keep_until, strict=True)), {}
+    for image, step, until in chips:
+        in_lane.setdefault((image, step % lanes), []).append((step, until))
+    for shown in in_lane.values():
+        assert {until for _, until in shown} <= {step for step, _ in shown}, 'kept until a step that shows it'

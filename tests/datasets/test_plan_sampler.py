@@ -112,9 +112,9 @@ def test_the_next_epoch_is_planned_in_the_background_of_this_one(chip_dataset, m
     calls = []
     plan = chip_dataset.plan
 
-    def noted(epoch, seed):
+    def noted(epoch, seed, chip_sizes):
         calls.append((epoch, current_thread() is main_thread()))
-        return plan(epoch, seed)
+        return plan(epoch, seed, chip_sizes)
 
     monkeypatch.setattr(chip_dataset, 'plan', noted)
     sampler = ChipPlanSampler(chip_dataset, seed=4)
@@ -132,7 +132,7 @@ def test_the_next_epoch_is_planned_in_the_background_of_this_one(chip_dataset, m
 def test_what_goes_wrong_in_the_background_is_raised(chip_dataset, monkeypatch):
     sampler = ChipPlanSampler(chip_dataset, seed=4)
 
-    def fails(epoch, seed):
+    def fails(*args):
         raise MemoryError('no room')
 
     monkeypatch.setattr(chip_dataset, 'plan', fails)

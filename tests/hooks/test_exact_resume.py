@@ -177,6 +177,39 @@ def test_a_checkpoint_without_the_hooks_note_begins_its_epoch_anew(cfg, tmp_path
     )
 
 
+@pytest.fixture
+def mixed(cfg):
+    """The same run with batches of several chip sizes."""
+    cfg.train_dataloader.batch_sampler = dict(
+        type='mmsniper.MixedSizeBatchSampler', sizes=[(64, 0.5), (128, 0.5)], regime='D+', lanes=2
+    )
+    return cfg
+
+
+def test_batches_of_mixed_sizes_go_on_to_bitwise_the_same_weights(mixed, straight, tmp_path):
+    after = straight.length + 3
+    stopped(mixed, tmp_path / 'stopped', after)
+    rest, runner = train(mixed, work_dir=str(tmp_path / 'stopped'), resume=True)
+    assert runner.iter == runner.max_iters == 2 * straight.length
+    assert rest == straight.seen[-len(rest) :]
+    ours = weights(tmp_path / 'stopped')
+    assert all(torch.equal(ours[name], value) for name, value in straight.weights.items())
+
+
+def test_mixed_sizes_go_on_at_another_batch_size_and_begin_anew_with_others(mixed, straight, tmp_path):
+    stopped(mixed, tmp_path / 'stopped', straight.length + 2)
+    shutil.copytree(tmp_path / 'stopped', tmp_path / 'copy')
+    rest, runner = train(mixed, work_dir=str(tmp_path / 'stopped'), resume=True, train_dataloader=dict(batch_size=4))
+    length = len(runner.train_dataloader)
+    assert runner.iter == runner.max_iters == 2 * length
+    assert 'a run with (2, 2) samples per step, this one has (4, 4)' in logged(tmp_path / 'stopped')
+    loader = dict(batch_sampler=dict(sizes=[(128, 1.0)]))
+    rest, runner = train(mixed, work_dir=str(tmp_path / 'copy'), resume=True, train_dataloader=loader)
+    assert runner.iter == runner.max_iters == 2 * len(runner.train_dataloader)
+    assert 'The checkpoint has other sizes, shares, copies of chips: its epoch begins anew' in logged(tmp_path / 'copy')
+    assert {epoch for epoch, *_ in rest} == {1}
+
+
 def test_loops_and_samplers_of_others_are_left_alone():
     hook, runner = ExactResumeHook(), SimpleNamespace(_train_loop=None, _resume=True)
     checkpoint = dict(meta=dict(epoch=1, iter=5))

@@ -89,7 +89,7 @@ class MixChips(BaseTransform):
         rng = np.random.default_rng((dataset.last_key.seed, zlib.crc32(repr(self).encode())))
         if rng.random() >= self.prob:
             return []
-        return [dataset.draw_key(rng) for _ in range(self.n_partners)]
+        return [dataset.draw_key(rng, dataset.last_key) for _ in range(self.n_partners)]
 
     def transform(self, results: dict) -> dict:
         """Mix; see the class for the keys."""
