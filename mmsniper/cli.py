@@ -21,6 +21,7 @@ NAMES = dict(
     browse='browse_chips',
     report='chip_report',
     train='train',
+    calibrate='calibrate_bn',
     test='test',
     infer='infer',
     focus='focus_curve',

@@ -1,5 +1,6 @@
 """What looks on while training, validating and testing."""
 
+from .batch_norm_calibration import BatchNormCalibrationHook
 from .config_check import ConfigCheckHook
 from .data_check import DataCheckHook
 from .evaluation import EvaluationHook
@@ -8,6 +9,7 @@ from .num_class_check import NumClassCheckHook
 from .training_monitor import ChipMonitorHook
 
 __all__ = [
+    'BatchNormCalibrationHook',
     'ChipMonitorHook',
     'ConfigCheckHook',
     'DataCheckHook',

@@ -1,0 +1,126 @@
+"""Batch norm for the size that is tested: training chips at the zoom of a test, and a detector's statistics of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from logging import WARNING
+from typing import Any
+
+import numpy as np
+from mmdet.datasets import MultiImageMixDataset
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import get_dist_info
+from mmengine.logging import print_log
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from .chips import ChipPlanner, scale_factor, scale_name
+from .chips.scales import Scale
+from .datasets import ChipDataset
+from .datasets.seeding import seeded
+from .models.batch_norm import calibrate, shown
+from .registry import type_name
+
+# Chips are no smaller than this, nor padded to more than networks' strides want.
+LEAST_SIDE, DIVISOR = 64, 32
+
+
+def scale_of_test(cfg: Config) -> Scale | None:
+    """The scale of a config's test at one scale: of its test pipeline's ``Resize``; None if it has none.
+
+    Args:
+        cfg: A config.
+    """
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    dataset = loader.get('dataset') or {}
+    while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
+        dataset = dataset['dataset']
+    for step in dataset.get('pipeline') or ():
+        if type_name(step.get('type')) == 'Resize':
+            scale = step.get('scale') or step.get('scale_factor')
+            if isinstance(scale, (tuple, list)):
+                return float(scale[0]), float(scale[1])
+            return (float(scale),) * 2 if isinstance(scale, int) and step.get('scale') else float(scale)
+    return None
+
+
+def chips_at(dataset: ChipDataset, scale: Scale, chip_size: int | None = None) -> ChipDataset:
+    """The same images, seen in chips of one scale that teaches objects of every size.
+
+    Args:
+        dataset: Of training chips; it is not changed.
+        scale: The scale.
+        chip_size: Side of a chip in network pixels; None = the planner's, or less where most images are smaller at this
+            scale, whose chips would be padding for the most part.
+    """
+    given = dataset.planner
+    if chip_size is None:
+        shorter = [min(size) * scale_factor(scale, *size) for size in dataset.table.sizes.tolist()]
+        chip_size = min(given.chip_size, max(int(np.median(shorter)) // DIVISOR * DIVISOR, LEAST_SIDE))
+    chips = copy.copy(dataset)
+    chips.planner = ChipPlanner([scale], [(None, None)], chip_size, min(given.stride, chip_size))
+    chips.negatives, chips.assign, chips._planners, chips._current_plan = None, 'every_chip', {}, None
+    chips._reported = True
+    return chips
+
+
+def chip_batches(dataset: Dataset, n_chips: int, batch_size: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Random training chips in batches, each process its share of them.
+
+    Args:
+        dataset: :class:`ChipDataset`, or what mixes its chips.
+        n_chips: How many, of all processes together; all there are, if these are fewer.
+        batch_size: Chips per batch.
+        seed: Of plan and draw.
+    """
+    chips = dataset.dataset if isinstance(dataset, MultiImageMixDataset) else dataset
+    plan = chips.plan(0, seed)
+    rank, world_size = get_dist_info()
+    drawn = np.random.default_rng((seed, 8)).permutation(len(plan))[:n_chips]
+    keys = [plan.key(int(n)) for n in drawn[rank::world_size]]
+    # A batch of a few would be normalized by noise.
+    batches = [keys[n : n + batch_size] for n in range(0, len(keys), batch_size)]
+    if len(batches) > 1 and len(batches[-1]) < batch_size:
+        batches.pop()
+    yield from DataLoader(dataset, batch_sampler=batches, collate_fn=pseudo_collate)
+
+
+def calibrate_on_chips(
+    model: nn.Module, dataset: Dataset, scale: Scale | None, n_chips: int, batch_size: int, chip_size: int | None = None
+) -> dict[str, Any]:
+    """Give a detector the statistics of training chips at a scale.
+
+    Args:
+        model: The detector; see :func:`~mmsniper.models.batch_norm.calibrate`.
+        dataset: Its training data: :class:`ChipDataset`, or what mixes its chips.
+        scale: The scale; None = as in training, at all.
+        n_chips: Of all processes together.
+        batch_size: Chips per batch.
+        chip_size: Side of a chip in network pixels; None = see :func:`chips_at`.
+
+    Returns:
+        What was done, in plain types.
+    """
+    if scale is not None:
+        mixed = isinstance(dataset, MultiImageMixDataset)
+        chips = chips_at(dataset.dataset if mixed else dataset, scale, chip_size)
+        if mixed:
+            dataset = copy.copy(dataset)
+            dataset.dataset = chips
+        else:
+            dataset = chips
+        chip_size = chips.planner.chip_size
+    with seeded(0):  # which anchors and proposals are sampled
+        report(*calibrate(model, chip_batches(dataset, n_chips, batch_size)))
+    at = 'the scales of training' if scale is None else f'scale {scale_name(scale)}, in chips of {chip_size} px'
+    print_log(f'Batch norm has the statistics of {n_chips} training chips at {at}', 'current')
+    return dict(chips=n_chips, scale=scale, chip_size=chip_size)
+
+
+def report(frozen: list[str], unused: list[str]) -> None:
+    """Say which layers were left as they were."""
+    for names, why in (frozen, 'are frozen'), (unused, 'were given nothing'):
+        if names:
+            print_log(f'{len(names)} layers of batch norm {why} and stay: {shown(names)}', 'current', WARNING)

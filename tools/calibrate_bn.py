@@ -1,0 +1,88 @@
+"""Give a checkpoint's batch norm the statistics of the size that it is tested at.
+
+    python tools/calibrate_bn.py CONFIG CHECKPOINT [--out FILE] [--chips 512] [--zoom 1.5 | --zoom 2000 1400 | --train]
+        [--size N] [--batch-size N] [--cfg-options ...]
+
+Statistics are averaged exactly over training chips at the zoom of the test pipeline's Resize (or --zoom; with --train
+as they are trained on, for a test at several scales); of a config without chips, over its training batches. Weights
+stay what they are. The file has weights alone, for tests: trainings are resumed from the checkpoint itself. A model
+without batch norm, or whose layers are all frozen, is refused.
+"""
+
+import argparse
+from itertools import islice
+from pathlib import Path
+
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config, DictAction
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, load_checkpoint, save_checkpoint, weights_to_cpu
+
+from mmsniper.apis.weights import check_weights
+from mmsniper.calibration import calibrate_on_chips, report, scale_of_test
+from mmsniper.models.batch_norm import calibrate, trained_batch_norms
+from mmsniper.registry import chip_dataset_of
+
+
+def main() -> None:
+    """Read the arguments, calibrate, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config that the checkpoint was trained with')
+    parser.add_argument('checkpoint', help='its weights; averaged ones (EMA), where there are any')
+    parser.add_argument('--out', type=Path, help='file to write; default beside the checkpoint, *_calibrated.pth')
+    parser.add_argument('--chips', type=int, default=512, help='chips, or images, to take statistics of')
+    parser.add_argument('--zoom', type=float, nargs='+', help='of the test: a factor, or long and short edge')
+    parser.add_argument('--train', action='store_true', help='chips at all scales, as they are trained on')
+    parser.add_argument('--size', type=int, help="side of a chip in network pixels; default the planner's, or less")
+    parser.add_argument('--batch-size', type=int, help="samples per batch; default the training's")
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='where it is computed')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    args = parser.parse_args()
+    if args.zoom and len(args.zoom) > 2:
+        parser.error(f'--zoom is a factor, or long and short edge in pixels; got {args.zoom}')
+    for name in ('chips', 'size', 'batch_size'):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} is > 0; got {getattr(args, name)}')
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    out = args.out or Path(args.checkpoint).with_name(f'{Path(args.checkpoint).stem}_calibrated.pth')
+    try:
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+        checkpoint = load_checkpoint(model, args.checkpoint, map_location='cpu')
+        check_weights(model, checkpoint)
+        trained_batch_norms(model)
+        meta = dict(checkpoint.get('meta') or {}, calibrated=run(model.to(args.device), cfg, args))
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(dict(state_dict=weights_to_cpu(model.state_dict()), meta=meta), str(out))
+    print(f'Wrote {out}')
+
+
+def run(model: torch.nn.Module, cfg: Config, args: argparse.Namespace) -> dict:
+    """Calibrate a model; what was done, in plain types.
+
+    Raises:
+        ValueError: If there is no zoom to take chips at, or no chip.
+    """
+    batch_size = args.batch_size or cfg.train_dataloader.batch_size
+    if chip_dataset_of(cfg) is None:
+        if args.zoom or args.size or args.train:
+            raise ValueError('--zoom, --size and --train are of chips, and the config trains on whole images')
+        cfg.train_dataloader.update(batch_size=batch_size, num_workers=0, persistent_workers=False)
+        cfg.train_dataloader.pop('prefetch_factor', None)
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+        report(*calibrate(model, islice(loader, max(args.chips // batch_size, 1))))
+        return dict(images=args.chips)
+    scale = None if args.train else tuple(args.zoom) if args.zoom and len(args.zoom) == 2 else (args.zoom or [None])[0]
+    if scale is None and not args.train and (scale := scale_of_test(cfg)) is None:
+        raise ValueError('the test pipeline has no Resize: say --zoom 1.5, or --train for the scales of training')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    return calibrate_on_chips(model, dataset, scale, args.chips, batch_size, args.size)
+
+
+if __name__ == '__main__':
+    main()
