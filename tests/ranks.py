@@ -29,7 +29,10 @@ class RecordChipsOfRank(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         """Note the batch."""
         samples = data_batch['data_samples']
-        self.seen += [(runner.epoch, sample.img_id, sample.chip, int(sample.scale_idx)) for sample in samples]
+        self.seen += [
+            (runner.epoch, sample.img_id, sample.chip, int(sample.scale_idx), sample.img_shape[0], sample.flip)
+            for sample in samples
+        ]
 
     def after_train(self, runner):
         """Write."""

@@ -24,6 +24,7 @@ from .heads import check_valid_ranges
 from .images import check_images
 from .learning_rate import check_learning_rate
 from .logged import warnings_of
+from .mixed_sizes import check_mixed_sizes
 from .normalization import check_normalization
 from .planned_run import PlannedRun
 from .ranges import check_ranges
@@ -40,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     check_learning_rate,
     check_schedule,
     check_normalization,
+    check_mixed_sizes,
     check_workers,
     check_disk,
 )

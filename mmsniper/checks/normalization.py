@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm, _BatchNorm
+from torch import nn
 
 from ..config_lines import one_line
 from .findings import WARNING, Finding
@@ -19,14 +20,8 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
     """Batch norm that is trained has enough samples; one that is frozen has something to go by."""
     if run.model is None:
         return
-    mode = run.model.training
-    backbone = getattr(run.model, 'backbone', run.model)
-    run.model.train()  # as norm_eval and frozen_stages have it
-    layers = [layer for layer in run.model.modules() if isinstance(layer, _BatchNorm)]
-    trained = [layer for layer in layers if layer.training]
-    frozen = [layer for layer in backbone.modules() if isinstance(layer, _BatchNorm) and not layer.training]
-    run.model.train(mode)
-
+    trained = batch_norms(run.model, run.model)[0]
+    frozen = batch_norms(run.model, getattr(run.model, 'backbone', run.model))[1]
     synced = all(isinstance(layer, SyncBatchNorm) for layer in trained or frozen)
     samples = run.batch_size * (run.world_size if synced else 1)
     pretrained = has_weights(run.cfg)
@@ -64,6 +59,16 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
             'Frozen at mean 0 and variance 1 it normalizes nothing, and deep networks do not learn.',
             '\n'.join(lines),
         )
+
+
+def batch_norms(model: nn.Module, part: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Layers of batch norm in a part of a model: those that training trains, and frozen ones."""
+    mode = model.training
+    model.train()  # as norm_eval and frozen_stages have it
+    layers = [layer for layer in part.modules() if isinstance(layer, _BatchNorm)]
+    found = [layer for layer in layers if layer.training], [layer for layer in layers if not layer.training]
+    model.train(mode)
+    return found
 
 
 def has_weights(cfg: Config) -> bool:

@@ -1,6 +1,7 @@
 """What looks on while training, validating and testing."""
 
 from .batch_norm_calibration import BatchNormCalibrationHook
+from .batch_rate import BatchRateHook
 from .config_check import ConfigCheckHook
 from .data_check import DataCheckHook
 from .evaluation import EvaluationHook
@@ -10,6 +11,7 @@ from .training_monitor import ChipMonitorHook
 
 __all__ = [
     'BatchNormCalibrationHook',
+    'BatchRateHook',
     'ChipMonitorHook',
     'ConfigCheckHook',
     'DataCheckHook',

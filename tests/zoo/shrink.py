@@ -115,6 +115,9 @@ def shrink_data(cfg: Config, root: Path) -> None:
             node['valid_ranges'][0] = (None, node['valid_ranges'][0][1])
             if 'chip_size' in node:
                 node.update(chip_size=CHIP, stride=16)
+        if str(node.get('type')).endswith('MixedSizeBatchSampler'):
+            # Few steps: one size, or one per epoch.
+            node['sizes'] = [[(64, 1.0)], [(CHIP, 1.0)]] if 'schedule' in node else [(64, 1.0)]
         for key in ('img_scale', 'crop'):
             if key in node:
                 node[key] = (CHIP, CHIP)
@@ -140,7 +143,8 @@ def train_and_detect(cfg: Config, handler: logging.Handler | None = None) -> Non
     runner._init_model_weights()
     batch = next(iter(loop.dataloader))
     samples = batch['data_samples']
-    assert len(samples) == cfg.train_dataloader.batch_size
+    assert len(samples) == len(next(iter(loop.dataloader.batch_sampler)))
+    assert len(samples) >= cfg.train_dataloader.batch_size
     if 'ChipDataset' in str(cfg.train_dataloader):
         assert all('valid' in sample.gt_instances for sample in samples)
     runner.message_hub.update_info('epoch', 0)  # which TOOD asks for
