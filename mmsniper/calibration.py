@@ -8,10 +8,11 @@ from logging import WARNING
 from typing import Any
 
 import numpy as np
+import torch
 from mmdet.datasets import MultiImageMixDataset
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.dist import get_dist_info
+from mmengine.dist import all_reduce, get_dist_info
 from mmengine.logging import print_log
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -20,7 +21,7 @@ from .chips import ChipPlanner, scale_factor, scale_name
 from .chips.scales import Scale
 from .datasets import ChipDataset
 from .datasets.seeding import seeded
-from .models.batch_norm import calibrate, shown
+from .models.batch_norm import Calibrated, calibrate, shown
 from .registry import type_name
 
 # Chips are no smaller than this, nor padded to more than networks' strides want.
@@ -71,14 +72,20 @@ def chip_batches(dataset: Dataset, n_chips: int, batch_size: int, seed: int = 0)
 
     Args:
         dataset: :class:`ChipDataset`, or what mixes its chips.
-        n_chips: How many, of all processes together; all there are, if these are fewer.
+        n_chips: How many, of all processes together; all there are, if these are fewer. A last batch that is not full
+            is left out.
         batch_size: Chips per batch.
         seed: Of plan and draw.
+
+    Raises:
+        ValueError: If there are fewer than processes.
     """
     chips = dataset.dataset if isinstance(dataset, MultiImageMixDataset) else dataset
     plan = chips.plan(0, seed)
     rank, world_size = get_dist_info()
     drawn = np.random.default_rng((seed, 8)).permutation(len(plan))[:n_chips]
+    if len(drawn) < world_size:
+        raise ValueError(f'{len(drawn)} chips for {world_size} processes: take more, or fewer of these')
     keys = [plan.key(int(n)) for n in drawn[rank::world_size]]
     # A batch of a few would be normalized by noise.
     batches = [keys[n : n + batch_size] for n in range(0, len(keys), batch_size)]
@@ -113,14 +120,17 @@ def calibrate_on_chips(
             dataset = chips
         chip_size = chips.planner.chip_size
     with seeded(0):  # which anchors and proposals are sampled
-        report(*calibrate(model, chip_batches(dataset, n_chips, batch_size)))
+        done = calibrate(model, chip_batches(dataset, n_chips, batch_size))
+    report(done)
+    n_samples = torch.tensor(done.n_samples)
+    all_reduce(n_samples)
     at = 'the scales of training' if scale is None else f'scale {scale_name(scale)}, in chips of {chip_size} px'
-    print_log(f'Batch norm has the statistics of {n_chips} training chips at {at}', 'current')
-    return dict(chips=n_chips, scale=scale, chip_size=chip_size)
+    print_log(f'Batch norm has the statistics of {int(n_samples)} training chips at {at}', 'current')
+    return dict(chips=int(n_samples), scale=scale, chip_size=chip_size)
 
 
-def report(frozen: list[str], unused: list[str]) -> None:
+def report(done: Calibrated) -> None:
     """Say which layers were left as they were."""
-    for names, why in (frozen, 'are frozen'), (unused, 'were given nothing'):
+    for names, why in (done.frozen, 'are frozen'), (done.unused, 'were given nothing'):
         if names:
             print_log(f'{len(names)} layers of batch norm {why} and stay: {shown(names)}', 'current', WARNING)

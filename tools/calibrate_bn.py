@@ -75,8 +75,9 @@ def run(model: torch.nn.Module, cfg: Config, args: argparse.Namespace) -> dict:
         cfg.train_dataloader.update(batch_size=batch_size, num_workers=0, persistent_workers=False)
         cfg.train_dataloader.pop('prefetch_factor', None)
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-        report(*calibrate(model, islice(loader, max(args.chips // batch_size, 1))))
-        return dict(images=args.chips)
+        done = calibrate(model, islice(loader, max(args.chips // batch_size, 1)))
+        report(done)
+        return dict(images=done.n_samples)
     scale = None if args.train else tuple(args.zoom) if args.zoom and len(args.zoom) == 2 else (args.zoom or [None])[0]
     if scale is None and not args.train and (scale := scale_of_test(cfg)) is None:
         raise ValueError('the test pipeline has no Resize: say --zoom 1.5, or --train for the scales of training')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import all_reduce
@@ -12,6 +12,20 @@ from torch import Tensor, nn
 
 DROPOUT = '_DropoutNd', 'DropPath', 'DropBlock'
 SHOWN = 4
+
+
+class Calibrated(NamedTuple):
+    """What was done to a detector.
+
+    Attributes:
+        n_samples: Of this process, that statistics were taken of.
+        frozen: Layers that are frozen, and stay as they are.
+        unused: Layers that no sample reached, and that stay, too.
+    """
+
+    n_samples: int
+    frozen: list[str]
+    unused: list[str]
 
 
 class Moments:
@@ -82,7 +96,7 @@ def shown(names: list[str]) -> str:
     return ', '.join(names[:SHOWN]) + (f', ... {names[-1]}' if len(names) > SHOWN else '')
 
 
-def calibrate(model: nn.Module, batches: Iterable[dict[str, Any]]) -> tuple[list[str], list[str]]:
+def calibrate(model: nn.Module, batches: Iterable[dict[str, Any]]) -> Calibrated:
     """Give a detector the batch statistics of some training batches.
 
     Each layer gets mean and variance over all that it is given, while every batch is normalized by itself as in
@@ -94,7 +108,7 @@ def calibrate(model: nn.Module, batches: Iterable[dict[str, Any]]) -> tuple[list
         batches: As a training loader gives them; each process its own.
 
     Returns:
-        Names of the frozen layers, and of those that no batch has reached, which are left as they are, too.
+        What was done.
 
     Raises:
         ValueError: As :func:`trained_batch_norms`, or if there is no batch.
@@ -105,18 +119,18 @@ def calibrate(model: nn.Module, batches: Iterable[dict[str, Any]]) -> tuple[list
             part.eval()  # what is tested has none
     moments = {name: Moments(layer) for name, layer in layers.items()}
     handles = [layer.register_forward_pre_hook(moments[name].add) for name, layer in layers.items()]
-    n_batches = 0
+    n_samples = 0
     try:
         with torch.no_grad():
             for batch in batches:
-                n_batches += 1
                 data = model.data_preprocessor(batch, True)
+                n_samples += len(data['inputs'])
                 model(**data, mode='loss')
-        if not n_batches:
+        if not n_samples:
             raise ValueError('there is no batch to take statistics of')
         unused = [name for name, found in moments.items() if not found.write()]
     finally:
         for handle in handles:
             handle.remove()
         model.eval()
-    return frozen, unused
+    return Calibrated(n_samples, frozen, unused)

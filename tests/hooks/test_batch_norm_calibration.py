@@ -157,7 +157,7 @@ def test_of_whole_images_it_takes_training_batches(call, tiny_cfg, chips):
     cfg.model.train_cfg = plain.model.train_cfg
     old, new = call(cfg=cfg)
     assert differing(old['state_dict'], new['state_dict']) == {'running_mean', 'running_var', 'num_batches_tracked'}
-    assert new['meta']['calibrated'] == dict(images=8)
+    assert new['meta']['calibrated'] == dict(images=4), 'all there are'
     with pytest.raises(SystemExit, match='the config trains on whole images'):
         call('--zoom', 2.0, cfg=cfg)
 
