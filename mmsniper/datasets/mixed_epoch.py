@@ -21,7 +21,7 @@ class MixedEpoch(NamedTuple):
         size_idx: (N,) int64, the size of each step.
         stops: (N,) int64, where each step's chips end.
         rows: (T,) int64, rows of the plan, step by step.
-        times: (T,) int64, how often the chip has its place in the epoch besides.
+        times: (T,) int64, how often the chip has a place in the epoch besides; places of one chip differ in it.
         keep_until: (T,) int64, the last step in which the chip's lane needs its image; -1 = it is not to be kept.
         n_left_out: Chips for which there was no room.
     """
@@ -48,7 +48,7 @@ def mixed_epoch(
         plan: The chips.
         numbers: (S,) steps of each size.
         per_step: (S,) chips per step of each size, over all ranks.
-        lanes: Every so manieth step goes on with the same images.
+        lanes: Every ``lanes``-th step goes on with the same images.
         rng: Source of randomness.
         of_chip: The size of each chip of the plan, -1 = it is not shown; None = any.
     """

@@ -54,7 +54,7 @@ class ChipPlanSampler(Sampler):
                 )
         self.rank, self.world_size = get_dist_info()
         self.dataset = chips
-        self.wrapper = dataset
+        self.wrapper = dataset  # what mixes its chips, or itself
         self.chip_sizes: tuple[int, ...] = ()
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed

@@ -1,6 +1,7 @@
 """Batches of several chip sizes: what is drawn, what a size means, and what is refused."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -330,6 +331,12 @@ def chips_cfg(dataset, planner, pipeline):
     return dict(type='mmsniper.ChipDataset', dataset=dataset, planner=planner, pipeline=pipeline)
 
 
+def make_skipping(dataset, planner, pipeline):
+    """The same images, of which one cannot be read."""
+    Path(dataset.dataset.get_data_info(0)['img_path']).write_bytes(b'no image')
+    return ChipDataset(dataset.dataset, planner, pipeline, on_bad_image='skip')
+
+
 def test_partners_of_a_mix_and_stand_ins_have_the_size_of_the_batch(dataset, planner_cfg, pipeline):
     paste = dict(type='mmsniper.MixChips', transform=dict(type='CopyPaste', max_num_pasted=2))
     mixed = MultiImageMixDataset(chips_cfg(dataset.dataset, planner_cfg, pipeline[:3]), [paste, pipeline[3]])
@@ -338,6 +345,12 @@ def test_partners_of_a_mix_and_stand_ins_have_the_size_of_the_batch(dataset, pla
         for batch in list(batches)[:4]:
             (side,) = sides(batch)
             assert {tuple(mixed[key]['inputs'].shape) for key in batch} == {(3, side, side)}
+    dataset = make_skipping(dataset, planner_cfg, pipeline)
+    batches = batches_of(dataset)
+    for batch in list(batches)[:4]:
+        (side,) = sides(batch)
+        assert {dataset[key]['inputs'].shape for key in batch} == {(3, side, side)}
+    assert dataset._bad.any()
     like = batches.sampler.plan.key(0)
     assert dataset.draw_key(np.random.default_rng(0), like).chip_size == like.chip_size
 
