@@ -94,7 +94,13 @@ def fill(n_chips: int, room: int, rng: np.random.Generator) -> tuple[NDArray[np.
     Returns:
         rows: (room,) int64, all of them as often as possible, and some at random once more.
         times: (room,) int64, how often each came before.
+
+    Raises:
+        ValueError: If there is room, and no chip.
     """
+    if room and not n_chips:
+        raise ValueError("keep='zoom': a size has no image with chips, there are too few images; write keep='view'")
+    n_chips = max(n_chips, 1)
     whole, rest = divmod(room, n_chips)
     rows = np.concatenate([np.tile(np.arange(n_chips), whole), rng.permutation(n_chips)[:rest]])
     return rows, np.arange(room) // n_chips

@@ -146,24 +146,22 @@ class MixedSizeBatchSampler(ChipBatchSampler):
                 self._said.add(what)
                 print_log(f'MixedSizeBatchSampler: epoch {n}: {count} chips {what} (said once)', logger='current')
 
-    def epoch(self, n_steps: int | None = None, per_step: Sequence[int] = (), lanes: int | None = None) -> MixedEpoch:
+    def epoch(self, dealt: Mapping | None = None) -> MixedEpoch:
         """What the sampler's epoch shows, from its first step on: a function of (seed, epoch).
 
         Args:
-            n_steps: Of the epoch, if it was dealt in another way; so is what follows.
-            per_step: (S,) chips per step, over all ranks.
-            lanes: Lanes.
+            dealt: How its chips are dealt to steps; default as they are here.
         """
-        sampler = self.sampler
+        sampler, dealt = self.sampler, dealt or self.dealt
         stage = stage_of(self.schedule, len(self.shares), self.epochs, sampler.seed, sampler.epoch)
-        numbers = apportion(n_steps or self.n_steps, self.shares[stage])
-        counts, of_chip = np.array(per_step or self.per_step), None
+        numbers = apportion(dealt['n_steps'], self.shares[stage])
+        counts, of_chip = np.array(dealt['per_step']), None
         if self.keep == 'zoom':
             size_of = self._split_images(numbers * counts)
             of_chip = np.searchsorted(self.sizes, sampler.plan.chip_size)
             of_chip = np.where(size_of[sampler.plan.image_idx] == of_chip, of_chip, -1)
         rng = np.random.default_rng((sampler.seed, sampler.epoch, 5))
-        return mixed_epoch(sampler.plan, numbers, counts, lanes or self.lanes, rng, of_chip)
+        return mixed_epoch(sampler.plan, numbers, counts, dealt['lanes'], rng, of_chip)
 
     def _split_images(self, room: NDArray[np.int64]) -> NDArray[np.int64]:
         """(I,) the size at which each image is shown, where there is room for so many chips (S,)."""
@@ -198,7 +196,7 @@ class MixedSizeBatchSampler(ChipBatchSampler):
 
     def _going_on(self, shown: int, dealt: Mapping) -> tuple[int, MixedEpoch]:
         """Of an epoch that was dealt in some way and has shown so many chips: where it goes on, and what it shows."""
-        before = self.epoch(dealt['n_steps'], dealt['per_step'], dealt['lanes'])
+        before = self.epoch(dealt)
         if dealt == self.dealt:
             return int(np.searchsorted(before.stops, shown, side='right')), before
         first = self.n_steps - self.steps_after(shown, dealt)
@@ -250,7 +248,7 @@ class MixedSizeBatchSampler(ChipBatchSampler):
         stops = self.epoch().stops
         if dealt == self.dealt:
             return int((stops > shown).sum())
-        rest = int(self.epoch(dealt['n_steps'], dealt['per_step'], dealt['lanes']).stops[-1]) - shown
+        rest = int(self.epoch(dealt).stops[-1]) - shown
         room = stops[-1] - np.append(0, stops)  # from each step on
         return min(int((room < rest).sum()), self.n_steps) if rest else 0
 

@@ -64,6 +64,12 @@ def test_all_come_as_often_as_there_is_room(n_chips, room, seed):
     assert rows[:n_chips].tolist() == list(range(n_chips)) or room < n_chips
 
 
+def test_nothing_fills_nothing():
+    assert [len(part) for part in fill(0, 0, np.random.default_rng(0))] == [0, 0]
+    with pytest.raises(ValueError, match="a size has no image with chips.*write keep='view'"):
+        fill(0, 3, np.random.default_rng(0))
+
+
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=6, max_size=6), min_size=1, max_size=3),
     st.lists(st.integers(0, 30), min_size=3, max_size=3),

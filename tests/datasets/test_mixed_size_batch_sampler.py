@@ -277,6 +277,8 @@ def test_another_batch_goes_on_with_the_chips_not_yet_shown(dataset):
     assert len(chips) < len(whole) - shown + 2 * max(other.per_step)
     done = other.shown_after(shown, before.dealt, 1)
     assert done == shown + len(rest[0])
+    other.skip(before.total(), before.dealt)
+    assert list(other) == [], 'an epoch that was at its end'
     other.skip(done, before.dealt)
     assert [key[:2] for key in places(other)][: len(whole) - done] == [key[:2] for key in whole[done:]]
 
