@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import ranks
+import torch
+
+from mmsniper.compat import allow_mmengine_checkpoints
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +25,8 @@ def arguments(tiny_cfg, tmp_path):
         type='mmsniper.MixedSizeBatchSampler', sizes=[(64, 0.5), (128, 0.5)], regime='D+', lanes=2
     )
     tiny_cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=1)
-    tiny_cfg.custom_hooks = [dict(type='RecordChipsOfRank')]
+    calibration = dict(type='mmsniper.BatchNormCalibrationHook', chips=8)
+    tiny_cfg.custom_hooks = [dict(type='RecordChipsOfRank'), calibration]
     tiny_cfg.dump(tmp_path / 'mixed.py')
 
     def write(name, launcher, batch_size, *options):
@@ -83,3 +87,13 @@ def test_two_processes_killed_in_mid_epoch_go_on_with_the_draw_of_one(arguments,
     together = sorted(map(str, shown[0] + shown[1]))
     assert together == sorted(map(str, expected[-len(together) :]))
     assert 0 < len(together) < sum(chip[0] == 1 for chip in expected)
+
+    allow_mmengine_checkpoints()
+    found, trained = (
+        torch.load(both / 'work' / name, weights_only=True) for name in ('calibrated.pth', f'iter_{2 * length}.pth')
+    )
+    assert found['meta']['calibrated']['chips'] == 8, 'four of each process'
+    changed = [
+        name for name, value in found['state_dict'].items() if not torch.equal(value, trained['state_dict'][name])
+    ]
+    assert len(changed) == 60 and all('running' in name or 'num_batches' in name for name in changed)
