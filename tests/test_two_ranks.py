@@ -51,18 +51,22 @@ def jobs(tiny_cfg, data, tmp_path, monkeypatch):
 
     def arguments(out, launcher, batch_size):
         out.mkdir()
-        options = ['--launcher', launcher, '--work-dir', out / 'work', '--cfg-options']
+
+        def options(job):
+            # A folder each: mmengine names those of runs by the second.
+            return ['--launcher', launcher, '--work-dir', out / 'work' / job, '--cfg-options']
+
         detector, mine = ([tmp_path / f'{name}.py', tmp_path / f'{name}.pth'] for name in ('detector', 'mine'))
         return [
             [
                 'train',
                 detector[0],
-                *options,
+                *options('train'),
                 f'custom_hooks.0.folder={out}',
                 f'train_dataloader.batch_size={batch_size}',
             ],
-            ['test', *mine, *options, f'test_evaluator.out_file={out / "negatives.npz"}'],
-            ['test', *detector, '--tta', *options, f'test_evaluator.outfile_prefix={out / "tta"}'],
+            ['test', *mine, *options('mine'), f'test_evaluator.out_file={out / "negatives.npz"}'],
+            ['test', *detector, '--tta', *options('tta'), f'test_evaluator.outfile_prefix={out / "tta"}'],
             ['infer', *detector, f'{data["data_root"]}images', '--out', out / 'found', '--launcher', launcher],
         ]
 
@@ -72,7 +76,7 @@ def jobs(tiny_cfg, data, tmp_path, monkeypatch):
 def figures(out):
     """All that the tests of a work directory measured, but time."""
     found = {}
-    for path in (out / 'work').glob('*/*.json'):
+    for path in (out / 'work').glob('*/*/*.json'):
         found.update(load(path))
     return {name: value for name, value in found.items() if 'time' not in name}
 
