@@ -127,7 +127,7 @@ def table(setups: dict[tuple[str, str], Setup], args: Namespace) -> str:
     for name in dict.fromkeys(name for name, _ in setups):
         means, cells = [], []
         for way in WAYS:
-            paths = [result(f'sniper_{seed}', setups[name, way], args) for seed in range(9)]
+            paths = [result(f'sniper_{seed}', setups[name, way], args) for seed in range(args.seeds)]
             aps = [json.loads(path.read_text())['marks'][-1]['tta']['AP'] for path in paths if path.exists()]
             means.append(np.mean(aps))
             cells.append(f'{means[-1]:.3f} ({min(aps):.3f} to {max(aps):.3f})')

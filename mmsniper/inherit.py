@@ -57,9 +57,10 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
         on_chips(_base_)
         train_dataloader = dict(batch_size=8, dataset=dict(planner=dict(scales=[2.0, 1.0], valid_ranges=...)))
 
-    What follows changes the result as it would a config of ours. Network, data files, schedule and evaluation stay the
-    base's; its training pipeline, batch size and workers do not: they were made for whole images. Where it mixes images
-    (Mosaic, MixUp; not with masks, which would be lost), chips are mixed instead, until the same epoch.
+    What follows changes the result as it would a config of ours. Network, data files and schedule stay the base's; its
+    training pipeline, batch size and workers do not: they were made for whole images. Where it mixes images (Mosaic,
+    MixUp; not with masks, which would be lost), chips of 512 px are mixed instead, until the same epoch; the planner is
+    a data set deeper then: ``dataset=dict(dataset=dict(planner=...))``.
 
     Args:
         base: ``_base_``, what the config has inherited; changed in place.
@@ -119,7 +120,10 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
     epochs = (base.get('train_cfg') or {}).get('max_epochs')
     mixes = base.train_dataloader.dataset.type == 'MultiImageMixDataset'
     own = [hook for hook in base.get('custom_hooks') or [] if mixes or hook.type not in ENDS_MIXING]
-    base.custom_hooks = [*(until_mixing_ends(hook, epochs) for hook in own), *(runtime.get('custom_hooks') or [])]
+    base.custom_hooks = [
+        *(until_mixing_ends(hook, epochs, 'bbox_head' in base.model) for hook in own),
+        *(runtime.get('custom_hooks') or []),
+    ]
     if max_epochs:
         if not epochs:
             raise ValueError('on_chips(max_epochs=...) scales a schedule of epochs, but the base has no max_epochs')
@@ -169,8 +173,13 @@ def batch_zooms(model: ConfigDict) -> list[ConfigDict]:
     return zooms
 
 
-def until_mixing_ends(hook: ConfigDict, max_epochs: int | None) -> ConfigDict:
+def until_mixing_ends(hook: ConfigDict, max_epochs: int | None, one_stage: bool) -> ConfigDict:
     """A hook of the base's; one that ends the mixing of images ends that of chips."""
+    if hook.type in ENDS_MIXING and (not max_epochs or not one_stage):
+        raise ValueError(
+            f'on_chips: {hook.type} ends the mixing of images in an epoch of a one-stage detector, and the base has '
+            f'{"two stages" if max_epochs else "no max_epochs"}: leave out the hook, or what mixes'
+        )
     if hook.type == 'PipelineSwitchHook':
         # This one switches an epoch earlier than its number says; what it logs of an L1 loss concerns YOLOX alone.
         last = max_epochs - hook.switch_epoch - 1
@@ -190,11 +199,15 @@ def scale_epochs(base: ConfigDict, factor: float) -> None:
     schedulers = schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
     by_epoch = [one for one in schedulers if one.get('by_epoch', True)]
     for node in (*by_epoch, *base.custom_hooks, base.model.get('train_cfg') or {}):
-        for key in ('begin', 'end', 'T_max', 'num_last_epochs', 'initial_epoch'):
+        for key in ('begin', 'num_last_epochs', 'initial_epoch', 'begin_epoch'):
             if key in node:
                 node[key] = round(node[key] * factor)
-        if 'milestones' in node:
-            node.milestones = [round(epoch * factor) for epoch in node.milestones]
+        for key in ('end', 'T_max', 'step_size'):
+            if key in node:
+                node[key] = max(round(node[key] * factor), node.get('begin', 0) + 1 if key == 'end' else 1)
+        for key in ('milestones', 'periods'):
+            if key in node:
+                node[key] = [max(round(epoch * factor), 1) for epoch in node[key]]
 
 
 def label_by_range(model: ConfigDict) -> None:
@@ -225,7 +238,7 @@ def label_by_range(model: ConfigDict) -> None:
     else:
         known(head.get('type', model.type), ASSIGNED_HEADS)
         for name in ('initial_assigner', 'assigner'):  # TOOD has two, one after the other
-            if name in train_cfg:
+            if name in train_cfg and not train_cfg[name].type.startswith('mmsniper.ValidRange'):
                 train_cfg[name].update(type='mmsniper.ValidRange', assigner=train_cfg[name].type)
 
 

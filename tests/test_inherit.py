@@ -208,6 +208,35 @@ def test_a_schedule_is_shortened_in_proportion(load):
     assert tood.model.train_cfg.assigner == dict(type='mmsniper.ValidRange', assigner='TaskAlignedAssigner', topk=13)
 
 
+def test_a_base_that_labels_by_range_stays_as_it_is(load):
+    head = load(
+        ON_CHIPS.format('atss/atss_r50_fpn_1x_coco', 'label_by_range(_base_.model)').replace(
+            'on_chips\n\n', 'label_by_range, on_chips\n\n'
+        )
+    )
+    assert head.model.train_cfg.assigner.assigner == 'ATSSAssigner'
+
+
+def test_a_schedule_keeps_a_length(load):
+    cfg = load(ON_CHIPS.format('yolox/yolox_s_8xb8-300e_coco', '').replace('(_base_)', '(_base_, max_epochs=20)'))
+    assert all(one.end > one.begin for one in cfg.param_scheduler)
+
+
+def test_the_end_of_mixing_in_two_stages_is_refused(load):
+    two_stages = """
+_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+from mmsniper.inherit import on_chips
+
+from mmengine.config import ConfigDict
+
+_base_.train_dataloader.dataset.pipeline.insert(2, ConfigDict(type='Mosaic', img_scale=(640, 640)))
+_base_.custom_hooks = [ConfigDict(type='PipelineSwitchHook', switch_epoch=8, switch_pipeline=[])]
+on_chips(_base_)
+"""
+    with pytest.raises(ValueError, match='PipelineSwitchHook ends .* the base has two stages'):
+        load(two_stages)
+
+
 def test_a_schedule_of_iterations_is_not_scaled(load):
     by_iteration = "_base_.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)\non_chips(_base_, max_epochs=6)"
     text = ON_CHIPS.format('retinanet/retinanet_r50_fpn_1x_coco', '').replace('on_chips(_base_)', by_iteration)

@@ -91,7 +91,7 @@ def labellers(model: nn.Module) -> Iterator[Labeller]:
         for key, part, cascade in sorted(parts, key=lambda one: one[0] != 'initial_assigner'):
             if isinstance(part, BaseAssigner):
                 setting = key if key == 'initial_assigner' else 'assigner'
-                found.setdefault(type(part), (cascade, setting if bases & {*ASSIGNED_HEADS} else ''))
+                found.setdefault(type(part), (cascade, setting if kind in ASSIGNED_HEADS else ''))
         for of, (cascade, setting) in found.items():
             yield Labeller(name, of.__name__, issubclass(of, OURS), cascade, isinstance(module, RPNHead), setting)
         if isinstance(module, BaseRoIHead):

@@ -6,11 +6,13 @@ They belong in ``train_cfg``. None ever turns an object or an ignored region int
 from __future__ import annotations
 
 from inspect import signature
+from logging import WARNING
 from typing import Any
 
 import torch
 from mmdet.models.task_modules.assigners import (
     AssignResult,
+    ATSSAssigner,
     BaseAssigner,
     DynamicSoftLabelAssigner,
     MaxIoUAssigner,
@@ -18,6 +20,7 @@ from mmdet.models.task_modules.assigners import (
 )
 from mmdet.registry import TASK_UTILS as MMDET_TASK_UTILS
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F
@@ -58,6 +61,7 @@ class ValidRange(BaseAssigner):
         **kwargs: Settings of the assigner; ``ignore_iof_thr`` has no effect.
 
     Raises:
+        TypeError: If the assigner is something else.
         ValueError: If there is no assigner, or settings besides a whole one.
     """
 
@@ -80,6 +84,8 @@ class ValidRange(BaseAssigner):
                 f"Write dict(_delete_=True, type='mmsniper.ValidRange', assigner=dict(type={name!r}, ...)), or "
                 f'assigner={name!r}, for which they are'
             )
+        if isinstance(assigner, ValidRange) or not isinstance(assigner, (str, dict, BaseAssigner)):
+            raise TypeError(f"ValidRange's assigner is one of mmdet's, its config or its name; got {assigner!r}")
         if isinstance(assigner, (str, dict)):
             assigner = MMDET_TASK_UTILS.build(dict(kwargs, type=assigner) if isinstance(assigner, str) else assigner)
         self.assigner: BaseAssigner = assigner
@@ -114,9 +120,11 @@ class ValidRange(BaseAssigner):
         result.gt_inds = F.pad(F.pad(taught + 1, (1, 0)), (0, 1), value=-1)[result.gt_inds]
         result.num_gts = len(valid)
         iou_thr, has_priors = self.invalid_iou_thr, 'priors' in predicted
-        if isinstance(self.assigner, MaxIoUAssigner):  # gives by IoU, but for low-quality matches: no need to ask again
+        asks = has_priors
+        if isinstance(self.assigner, MaxIoUAssigner):  # gives by IoU: no need to ask again, but for low-quality matches
             iou_thr = min(iou_thr, self.assigner.pos_iou_thr)
-        elif has_priors and len(invalid):
+            asks = self.assigner.match_low_quality and self.assigner.min_pos_iou < iou_thr
+        if asks and len(invalid):
             result.gt_inds[(assigned(invalid).gt_inds > 0) & (result.gt_inds == 0)] = -1
         boxes = cells = predicted.priors if has_priors else predicted.bboxes.detach()
         if isinstance(self.assigner, OF_POINTS):
@@ -133,28 +141,33 @@ def by_valid_range(assigner: BaseAssigner) -> ValidRange:
 
 @TASK_UTILS.register_module()
 class ValidRangeAssigner(ValidRange):
-    """``ValidRange(assigner='MaxIoUAssigner')`` by its former name.
+    """``ValidRange(assigner='MaxIoUAssigner')`` by its former name, which stays for one release.
 
     Args:
-        assigner: As for ``ValidRange``.
-        **kwargs: As for ``ValidRange``.
+        *args: As for ``MaxIoUAssigner``.
+        invalid_iou_thr: As for ``ValidRange``.
+        region_iof_thr: As for ``ValidRange``.
+        **kwargs: As for ``MaxIoUAssigner``.
     """
 
-    def __init__(self, assigner: str | dict | BaseAssigner = 'MaxIoUAssigner', **kwargs: Any) -> None:
-        super().__init__(assigner, **kwargs)
+    former: type[BaseAssigner] = MaxIoUAssigner
+
+    def __init__(self, *args: Any, invalid_iou_thr: float = 0.3, region_iof_thr: float = 0.5, **kwargs: Any) -> None:
+        print_log(
+            f'{type(self).__name__} is a former name, and will go: write '
+            f"type='mmsniper.ValidRange', assigner={self.former.__name__!r}",
+            'current',
+            WARNING,
+        )
+        kwargs.pop('assigner', None)  # of a base that is written in the new way
+        super().__init__(self.former(*args, **kwargs), invalid_iou_thr, region_iof_thr)
 
 
 @TASK_UTILS.register_module()
-class ValidRangeATSSAssigner(ValidRange):
-    """``ValidRange(assigner='ATSSAssigner')`` by its former name.
+class ValidRangeATSSAssigner(ValidRangeAssigner):
+    """``ValidRange(assigner='ATSSAssigner')`` by its former name; arguments as for :class:`ValidRangeAssigner`."""
 
-    Args:
-        assigner: As for ``ValidRange``.
-        **kwargs: As for ``ValidRange``.
-    """
-
-    def __init__(self, assigner: str | dict | BaseAssigner = 'ATSSAssigner', **kwargs: Any) -> None:
-        super().__init__(assigner, **kwargs)
+    former = ATSSAssigner
 
 
 @TASK_UTILS.register_module()

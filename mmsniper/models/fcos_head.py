@@ -1,6 +1,6 @@
 """ValidRangeFCOSHead: FCOS with labels by valid range.
 
-FCOS labels points in its head, not in an assigner that ``train_cfg`` could name, hence the one head of this package.
+FCOS labels points in its head, not in an assigner that ``train_cfg`` could name, hence a head of ours.
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ from ..registry import MODELS
 from .assigners import by_valid_range
 from .valid_range import carry_regions, chip_labels, plain_instances
 
+# In what DINO tells its head of the denoising queries: that they are made of valid objects alone.
+OF_VALID = 'of_valid'
+
 
 class _LabelledQueries(nn.Module):
     """Before one of mmdet's heads for queries: only valid ground truth is matched, see :class:`ValidRange`, as which it
@@ -98,13 +101,12 @@ class ValidRangeDINOHead(_LabelledQueries, DINOHead):
         Raises:
             ValueError: If the queries were made of other objects.
         """
-        taught = [plain_instances(gt_instances, chip_labels(gt_instances).valid) for gt_instances in batch_gt_instances]
-        most = max(len(gt_instances) for gt_instances in taught)
-        if dn_meta['num_denoising_queries'] != 2 * most * dn_meta['num_denoising_groups']:
+        if OF_VALID not in dn_meta:
             raise ValueError(
                 'ValidRangeDINOHead in a detector that makes denoising queries of invalid objects, too: write '
                 "model=dict(type='mmsniper.ValidRangeDINO', ...)"
             )
+        taught = [plain_instances(gt_instances, chip_labels(gt_instances).valid) for gt_instances in batch_gt_instances]
         return super().get_dn_targets(taught, batch_img_metas, dn_meta)
 
 
@@ -119,7 +121,10 @@ class ValidRangeDINO(DINO):
         """As DINO's, which reads of the samples nothing but the objects to be denoised."""
         if self.training:
             batch_data_samples = [_taught(sample) for sample in batch_data_samples]
-        return super().pre_decoder(*args, batch_data_samples=batch_data_samples, **kwargs)
+        decoder, head = super().pre_decoder(*args, batch_data_samples=batch_data_samples, **kwargs)
+        if self.training:
+            head['dn_meta'][OF_VALID] = True
+        return decoder, head
 
 
 def _taught(sample: DetDataSample) -> DetDataSample:

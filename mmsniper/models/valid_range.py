@@ -86,7 +86,8 @@ def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, t
         mode: 'iou', or 'iof' for the share of the prior that lies in the box.
     """
     if len(bboxes) and len(priors):
-        overlaps = bbox_overlaps(get_box_tensor(priors), get_box_tensor(bboxes), mode=mode)
+        # Predictions may be of half precision, in which the area of a large box is infinite.
+        overlaps = bbox_overlaps(get_box_tensor(priors).float(), get_box_tensor(bboxes).float(), mode=mode)
         result.gt_inds[(overlaps.max(dim=1).values > thr) & (result.gt_inds == 0)] = -1
 
 

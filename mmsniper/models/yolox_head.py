@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmdet.models.dense_heads import YOLOXHead
+from mmdet.models.losses import CrossEntropyLoss
 from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.models.task_modules.samplers import PseudoSampler, SamplingResult
 from mmengine.structures import InstanceData
@@ -32,15 +33,24 @@ class ValidRangeYOLOXHead(YOLOXHead):
     assigner.
 
     mmdet's objectness loss covers every prediction that is no positive, so that what the assigner leaves out would be
-    background. ``loss_obj`` has to be a ``CrossEntropyLoss``, which is the default.
+    background.
 
     Args:
         *args: As for ``YOLOXHead``.
         **kwargs: As for ``YOLOXHead``.
+
+    Raises:
+        ValueError: If ``loss_obj`` is no ``CrossEntropyLoss`` with ``use_sigmoid``, which is the default.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not getattr(self.loss_obj, 'use_sigmoid', False) or not isinstance(self.loss_obj, CrossEntropyLoss):
+            raise ValueError(
+                'bbox_head.loss_obj has to leave out predictions without a label, as '
+                "dict(type='CrossEntropyLoss', use_sigmoid=True, reduction='sum') does; got "
+                f'{type(self.loss_obj).__name__}'
+            )
         if self.train_cfg:
             self.assigner = by_valid_range(self.assigner)
             self.sampler = _Remembering()

@@ -53,10 +53,9 @@ def test_denoising_queries_are_of_valid_objects(dino, valid, queries):
 
 
 def test_a_dino_that_denoises_invalid_objects_too_is_refused(dino):
-    plain = dino(type='DINO')
-    plain.loss(torch.zeros(1, 3, 128, 128), [sample([True, True])])
+    """Even where as many queries were made as of valid ones."""
     with pytest.raises(ValueError, match=r"model=dict\(type='mmsniper.ValidRangeDINO'"):
-        plain.loss(torch.zeros(1, 3, 128, 128), [sample([True, False])])
+        dino(type='DINO').loss(torch.zeros(2, 3, 128, 128), [sample([True] * 3), sample([False, False, True])])
 
 
 @pytest.mark.parametrize('weights', [dict(class_weight=1.0, bg_cls_weight=0.1), dict(class_weight=2.0), dict()])

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 
 from mmsniper.models import ValidRange
+from mmsniper.models.valid_range import leave_out_background
 
 SIDE = 128
 SMALL, LARGE, AROUND, FAR = [25, 26, 39, 43], [16, 16, 72, 72], [20, 22, 44, 47], [89, 90, 103, 107]
@@ -37,7 +40,7 @@ class Labeller:
 
     def __init__(self, name, **changes):
         self.name = name
-        self.assigner = TASK_UTILS.build(dict(type='mmsniper.ValidRange', **ASSIGNERS[name], **changes))
+        self.assigner = TASK_UTILS.build({**ASSIGNERS[name], 'type': 'mmsniper.ValidRange', **changes})
         self.points, anchors, self.levels = grid(2)
         self.anchors = name in ('anchors', 'atss', 'tood')
         self.priors = anchors if self.anchors else self.points
@@ -206,3 +209,30 @@ def test_former_names(name):
         built = TASK_UTILS.build(dict(type=f'mmsniper.{name}', **cfg))
         assert isinstance(built, ValidRange)
         assert type(built.assigner).__name__ == kind
+    by_place = TASK_UTILS.get(f'mmsniper.{name}')(*settings.values(), region_iof_thr=0.7)
+    assert all(getattr(by_place.assigner, key) == value for key, value in settings.items())
+    assert by_place.region_iof_thr == 0.7
+
+
+def test_an_assigner_of_nothing_is_refused():
+    for wrong in (9, ValidRange(assigner='ATSSAssigner', topk=9)):
+        with pytest.raises(TypeError, match="ValidRange's assigner is one of mmdet's"):
+            ValidRange(wrong)
+
+
+def test_what_a_tiny_invalid_object_would_be_given_by_low_quality_is_no_background():
+    """RetinaNet gives each object its best anchor, however little that overlaps."""
+    ours = Labeller('anchors', min_pos_iou=0.0)
+    labels = ours([[58, 58, 66, 66]], [False])
+    overlaps = bbox_overlaps(ours.priors, torch.tensor([[58.0, 58, 66, 66]]))[:, 0]
+    assert overlaps.max() < 0.3
+    assert (labels[overlaps == overlaps.max()] == -1).any()
+    assert (labels == 0).sum() > 100
+
+
+def test_a_large_invalid_object_is_left_out_in_half_precision():
+    """The area of its box is infinite there."""
+    result = AssignResult(1, torch.zeros(2, dtype=torch.long), torch.zeros(2), torch.zeros(2, dtype=torch.long))
+    boxes = torch.tensor([[5.0, 5, 500, 500], [0, 0, 20, 20]])
+    leave_out_background(result, boxes.half(), boxes[:1], 0.3, 'iou')
+    assert result.gt_inds.tolist() == [-1, 0]

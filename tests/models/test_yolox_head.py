@@ -54,3 +54,9 @@ def test_an_assigner_that_goes_by_valid_range_stays_as_it_is(head):
     built = MODELS.build(dict(cfg, train_cfg=dict(assigner=chosen)))
     assert built.assigner.invalid_iou_thr == 0.5
     assert type(built.assigner.assigner).__name__ == 'SimOTAAssigner'
+
+
+def test_an_objectness_loss_that_would_learn_what_is_left_out_is_refused():
+    cfg = dict(type='mmsniper.ValidRangeYOLOXHead', num_classes=2, in_channels=8, loss_obj=dict(type='MSELoss'))
+    with pytest.raises(ValueError, match='bbox_head.loss_obj has to leave out .*; got MSELoss'):
+        MODELS.build(cfg)

@@ -37,7 +37,7 @@ def test_a_config_fits_together(name):
 def check_weights(cfg):
     """They exist, and are of a network as deep."""
     checkpoint = (cfg.model.backbone.get('init_cfg') or {}).get('checkpoint', '')
-    assert bool(checkpoint) == (not re.search('scratch|shapes|yolox|rtmdet_l', cfg.filename))
+    assert bool(checkpoint) == (not re.search('scratch|tiny|yolox|rtmdet_l', cfg.filename))
     kind, _, weights = checkpoint.partition('://')
     assert kind != 'open-mmlab' or weights in HUB
     depth = re.search(r'(?:resnet|resnext|res2net)(\d+)', weights)
