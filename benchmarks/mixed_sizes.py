@@ -4,10 +4,11 @@ python benchmarks/mixed_sizes.py --data hituav --source FOLDER [--network tiny] 
     [--jobs 2] [--arms fixed b b+ d+ decreasing] [--val 75]
 
 Images, scales and network are those of regimes.py, but with batch norm; a run is measured at each quarter of its
-pixels. Steps have the same pixels in all arms but 'b' and 'decreasing', whose small sizes have fewer, so that they make
-more steps. All arms have the rate that the search of regimes.py finds for SNIPER; with 'b+' it follows the batch by the
-root. In the end a run is tested at several zooms, and at each again with batch norm calibrated for it. What is done is
-not done again: each run is a file in results/mixed_sizes/. Tables are printed, and a picture drawn, at the end.
+pixels. Steps have the same pixels in all arms but two: those of 'b' have 1.12 times as many on average, so that it
+makes fewer, and the small ones of 'decreasing' have fewer, so that it makes more. All arms have the rate that the
+search of regimes.py finds for SNIPER; with 'b+' it follows the batch by the root. In the end a run is tested at several
+zooms, and at each again with batch norm calibrated for it. What is done is not done again: each run is a file in
+results/mixed_sizes/. Tables are printed, and a picture drawn, at the end.
 """
 
 from __future__ import annotations

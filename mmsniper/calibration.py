@@ -33,6 +33,9 @@ def scale_of_test(cfg: Config) -> Scale | None:
 
     Args:
         cfg: A config.
+
+    Raises:
+        ValueError: If ``Resize`` changes the ratio of the sides, which chips keep.
     """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     dataset = loader.get('dataset') or {}
@@ -40,10 +43,24 @@ def scale_of_test(cfg: Config) -> Scale | None:
         dataset = dataset['dataset']
     for step in dataset.get('pipeline') or ():
         if type_name(step.get('type')) == 'Resize':
-            scale = step.get('scale') or step.get('scale_factor')
-            if isinstance(scale, (tuple, list)):
-                return float(scale[0]), float(scale[1])
-            return (float(scale),) * 2 if isinstance(scale, int) and step.get('scale') else float(scale)
+            edges, factor = step.get('scale'), step.get('scale_factor')
+            if isinstance(edges, float):
+                return edges
+            if edges is not None:
+                if not step.get('keep_ratio', False):
+                    raise ValueError(
+                        f"the test pipeline's Resize(scale={edges}) stretches images, and chips keep their ratio: "
+                        'write keep_ratio=True, or name a zoom'
+                    )
+                long, short = edges if isinstance(edges, (tuple, list)) else (edges, edges)
+                return float(long), float(short)
+            factors = factor if isinstance(factor, (tuple, list)) else [factor]
+            if len({*factors}) > 1:
+                raise ValueError(
+                    f"the test pipeline's Resize(scale_factor={factor}) stretches images, and chips keep their ratio: "
+                    'write one factor, or name a zoom'
+                )
+            return float(factors[0])
     return None
 
 
@@ -72,8 +89,8 @@ def chip_batches(dataset: Dataset, n_chips: int, batch_size: int, seed: int = 0)
 
     Args:
         dataset: :class:`ChipDataset`, or what mixes its chips.
-        n_chips: How many, of all processes together; all there are, if these are fewer. A last batch that is not full
-            is left out.
+        n_chips: How many, of all processes together; all there are, if these are fewer. Each process has as many; a
+            last batch that is not full is left out.
         batch_size: Chips per batch.
         seed: Of plan and draw.
 
@@ -86,6 +103,7 @@ def chip_batches(dataset: Dataset, n_chips: int, batch_size: int, seed: int = 0)
     drawn = np.random.default_rng((seed, 8)).permutation(len(plan))[:n_chips]
     if len(drawn) < world_size:
         raise ValueError(f'{len(drawn)} chips for {world_size} processes: take more, or fewer of these')
+    drawn = drawn[: len(drawn) // world_size * world_size]  # as many batches each, or one would wait for the others
     keys = [plan.key(int(n)) for n in drawn[rank::world_size]]
     # A batch of a few would be normalized by noise.
     batches = [keys[n : n + batch_size] for n in range(0, len(keys), batch_size)]
@@ -105,13 +123,15 @@ def calibrate_on_chips(
         scale: The scale; None = as in training, at all.
         n_chips: Of all processes together.
         batch_size: Chips per batch.
-        chip_size: Side of a chip in network pixels; None = see :func:`chips_at`.
+        chip_size: Side of a chip in network pixels; None = see :func:`chips_at`; the planner's, where chips are mixed.
 
     Returns:
         What was done, in plain types.
     """
     if scale is not None:
         mixed = isinstance(dataset, MultiImageMixDataset)
+        if mixed and chip_size is None:  # Mosaic and MixUp are made for it
+            chip_size = dataset.dataset.planner.chip_size
         chips = chips_at(dataset.dataset if mixed else dataset, scale, chip_size)
         if mixed:
             dataset = copy.copy(dataset)

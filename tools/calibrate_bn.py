@@ -10,18 +10,23 @@ without batch norm, or whose layers are all frozen, is refused.
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config, DictAction
+from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint, save_checkpoint, weights_to_cpu
+from torch.utils.data import DataLoader
 
 from mmsniper.apis.weights import check_weights
 from mmsniper.calibration import calibrate_on_chips, report, scale_of_test
+from mmsniper.datasets.seeding import seeded
 from mmsniper.models.batch_norm import calibrate, trained_batch_norms
 from mmsniper.registry import chip_dataset_of
 
@@ -54,19 +59,22 @@ def main() -> None:
         checkpoint = load_checkpoint(model, args.checkpoint, map_location='cpu')
         check_weights(model, checkpoint)
         trained_batch_norms(model)
-        meta = dict(checkpoint.get('meta') or {}, calibrated=run(model.to(args.device), cfg, args))
+        calibration = build(cfg, args)
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
+    # Some heads, as TOOD's, label otherwise in the first epochs; this is as after a training.
+    MessageHub.get_current_instance().update_info('epoch', 10**9)
+    meta = dict(checkpoint.get('meta') or {}, calibrated=calibration(model.to(args.device)))
     out.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(dict(state_dict=weights_to_cpu(model.state_dict()), meta=meta), str(out))
     print(f'Wrote {out}')
 
 
-def run(model: torch.nn.Module, cfg: Config, args: argparse.Namespace) -> dict:
-    """Calibrate a model; what was done, in plain types.
+def build(cfg: Config, args: argparse.Namespace) -> Callable[[torch.nn.Module], dict]:
+    """What calibrates a model, and says in plain types what was done.
 
     Raises:
-        ValueError: If there is no zoom to take chips at, or no chip.
+        ValueError: If there is no zoom to take chips at.
     """
     batch_size = args.batch_size or cfg.train_dataloader.batch_size
     if chip_dataset_of(cfg) is None:
@@ -75,14 +83,21 @@ def run(model: torch.nn.Module, cfg: Config, args: argparse.Namespace) -> dict:
         cfg.train_dataloader.update(batch_size=batch_size, num_workers=0, persistent_workers=False)
         cfg.train_dataloader.pop('prefetch_factor', None)
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-        done = calibrate(model, islice(loader, max(args.chips // batch_size, 1)))
-        report(done)
-        return dict(images=done.n_samples)
+        return partial(of_images, loader=loader, n_batches=max(args.chips // batch_size, 1))
     scale = None if args.train else tuple(args.zoom) if args.zoom and len(args.zoom) == 2 else (args.zoom or [None])[0]
     if scale is None and not args.train and (scale := scale_of_test(cfg)) is None:
         raise ValueError('the test pipeline has no Resize: say --zoom 1.5, or --train for the scales of training')
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    return calibrate_on_chips(model, dataset, scale, args.chips, batch_size, args.size)
+    settings = dict(n_chips=args.chips, batch_size=batch_size, chip_size=args.size)
+    return partial(calibrate_on_chips, dataset=dataset, scale=scale, **settings)
+
+
+def of_images(model: torch.nn.Module, loader: DataLoader, n_batches: int) -> dict:
+    """Calibrate a model on training batches of whole images."""
+    with seeded(0):  # how images are augmented, and which anchors and proposals are sampled
+        done = calibrate(model, islice(loader, n_batches))
+    report(done)
+    return dict(images=done.n_samples)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from mmengine.config import Config
@@ -23,7 +24,9 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
     trained = batch_norms(run.model, run.model)[0]
     frozen = batch_norms(run.model, getattr(run.model, 'backbone', run.model))[1]
     synced = all(isinstance(layer, SyncBatchNorm) for layer in trained or frozen)
-    samples = run.batch_size * (run.world_size if synced else 1)
+    least = min(getattr(getattr(run.train, 'batch_sampler', None), 'chips', [run.batch_size]))  # of mixed sizes
+    samples = int(least) * (run.world_size if synced else 1)
+    fit = math.ceil(FEW_SAMPLES * run.batch_size / least)
     pretrained = has_weights(run.cfg)
     if trained and samples < FEW_SAMPLES and pretrained:
         yield Finding(
@@ -41,7 +44,7 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
             f'{len(trained)} layers of batch norm take their statistics of {samples} samples',
             f'Of less than about {FEW_SAMPLES} they are noise. There are no pretrained weights to freeze them at, so '
             'take more samples, or group norm as sniper_faster-rcnn_r50_fpn_gn-scratch_42e_coco.py does:',
-            f'train_dataloader = dict(batch_size={FEW_SAMPLES})',
+            f'train_dataloader = dict(batch_size={fit})',
         )
     if frozen and not pretrained:
         settings = run.cfg.model.get('backbone') or {}
@@ -51,7 +54,7 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
             changes['frozen_stages'] = 0 if settings.type == 'EfficientNet' else -1
         lines = [f'model = {one_line(dict(backbone=changes))}']
         if samples < FEW_SAMPLES:
-            lines.append(f'train_dataloader = dict(batch_size={FEW_SAMPLES})  # it takes its statistics of them')
+            lines.append(f'train_dataloader = dict(batch_size={fit})  # it takes its statistics of them')
         yield Finding(
             WARNING,
             'batch norm',

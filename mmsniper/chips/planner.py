@@ -5,6 +5,7 @@ Shapes: S scales, M boxes, P proposals, N chips.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -242,7 +243,10 @@ class ChipPlanner:
             ValueError: If a range starts at an object that such a chip cannot hold, or the stride is longer than it.
         """
         scales: list[Scale] = [(zoom * s[0], zoom * s[1]) if isinstance(s, tuple) else zoom * s for s in self.scales]
-        return ChipPlanner(scales, self.settings['valid_ranges'], chip_size, zoom * self.stride)
+        stride = zoom * self.stride
+        if math.isclose(zoom * self.chip_size, chip_size):
+            stride = min(stride, chip_size)  # rounded, it may be longer
+        return ChipPlanner(scales, self.settings['valid_ranges'], chip_size, stride)
 
     @property
     def settings(self) -> dict:

@@ -74,17 +74,24 @@ def mixed_epoch(
 def rest_of(epoch: MixedEpoch, before: MixedEpoch, shown: int, first: int, rng: np.random.Generator) -> MixedEpoch:
     """An epoch whose steps from one on show what another, of other numbers of chips, has not shown.
 
+    What there is more room for is shown twice in the first of these steps, and what there is no room for is left out at
+    their start. So from the next step on, the rest of the one is exactly the rest of the other.
+
     Args:
         epoch: Its steps' sizes and chips count.
         before: The other one.
         shown: How many of its chips were.
         first: The step.
-        rng: Draws what is shown twice where there is more room.
+        rng: Draws what is shown twice.
     """
     start = int(epoch.stops[first - 1]) if first else 0
-    drawn, times = fill(len(before.rows) - shown, int(epoch.stops[-1]) - start, rng)
-    rest = shown + drawn
-    columns = before.rows[rest], before.times[rest] + times, np.full(len(rest), -1)
+    n, room = len(before.rows) - shown, int(epoch.stops[-1]) - start
+    again, times = fill(n, max(room - n, 0), rng)
+    at = max(int(epoch.stops[first]) - start - len(again), 0) if room else 0
+    rest = shown + np.insert(np.arange(max(n - room, 0), n), at, again)
+    # Other times than any that were shown.
+    more = np.insert(np.zeros(len(rest) - len(again), np.int64), at, (times + 1) * (before.times.max(initial=0) + 1))
+    columns = before.rows[rest], before.times[rest] + more, np.full(len(rest), -1)
     return MixedEpoch(epoch.size_idx, epoch.stops, *(np.append(np.zeros(start, np.int64), one) for one in columns))
 
 
@@ -109,7 +116,8 @@ def fill(n_chips: int, room: int, rng: np.random.Generator) -> tuple[NDArray[np.
 def split_images(n_chips: NDArray[np.int64], room: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Which size each image is shown at, at random: (I,) int64.
 
-    Images are dealt to a size as long as there is room for their chips; the last of the sizes has what is left.
+    Images are dealt to a size as long as there is room for their chips; the last of the sizes has what is left. Where
+    there is room for more than all images, each size has as much less.
 
     Args:
         n_chips: (S, I) chips that an image has at each size.
@@ -119,6 +127,9 @@ def split_images(n_chips: NDArray[np.int64], room: NDArray[np.int64], rng: np.ra
     order = rng.permutation(n_chips.shape[1])
     size_of = np.empty(len(order), np.int64)
     some = np.flatnonzero(room)
+    mean = n_chips.mean(axis=1)
+    wanted = np.divide(room, mean, out=np.zeros(len(room)), where=mean > 0).sum()  # images
+    room = room * min(len(order) / max(wanted, 1), 1)
     first = 0
     for n, s in enumerate(some[:-1]):
         dealt = np.searchsorted(np.cumsum(n_chips[s, order[first:]]), room[s], side='right')

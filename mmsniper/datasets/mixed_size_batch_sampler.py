@@ -44,9 +44,9 @@ class MixedSizeBatchSampler(ChipBatchSampler):
             which several are differently augmented copies of one chip, ``(chip_size / size) ** 2`` of them, rounded.
         keep: 'view': a chip shows the window that was planned, and its zoom follows the size. 'zoom': the planner's
             zooms, and windows that are planned for the size; then sizes are drawn for images, not for chips.
-        schedule: ``dict(type='in_order', epochs=7)``: one list of ``sizes`` after the other, for as many epochs each;
-            ``type='alternating'``; or 'decreasing', of two: the first one, at random, in a share of the epochs that
-            falls in time from all to none.
+        schedule: ``dict(type='in_order', epochs=7)``: one list of ``sizes`` after the other, each for an equal part of
+            the 7 epochs; ``type='alternating'``; or 'decreasing', of two: the first one, at random, in a share of
+            the epochs that falls in time from all to none.
         lanes: As for :class:`ChipBatchSampler`; a small size keeps as many more images.
         drop_last: Leave out chips that fill no step, instead of filling it.
         pad_size_divisor: The data preprocessor's: other sizes would be padded to multiples of it.
@@ -82,6 +82,11 @@ class MixedSizeBatchSampler(ChipBatchSampler):
         self.keep = keep
         self.schedule, self.epochs = read_schedule(schedule)
         stages = [read_distribution(stage) for stage in sizes] if schedule else [read_distribution(sizes)]
+        if self.schedule == 'in_order' and self.epochs < len(stages):
+            raise ValueError(
+                f"schedule 'in_order' of {self.epochs} epochs does not come to all {len(stages)} lists of sizes: write "
+                f'epochs={len(stages)} or more, as many as the training has'
+            )
         if self.schedule == 'decreasing' and len(stages) != 2:
             raise ValueError(
                 f"schedule 'decreasing' is of two lists of sizes, the low resolution first; got {len(stages)}"
@@ -231,8 +236,9 @@ class MixedSizeBatchSampler(ChipBatchSampler):
             return 'was written without mixed sizes'
         if changed := [name for name in ('sizes', 'shares', 'schedule', 'keep', 'copies') if dealt[name] != ours[name]]:
             return f'has other {", ".join(changed)} of chips'
-        if self.keep == 'zoom' and dealt != ours:
-            return "is of another number of chips per step, which keep='zoom' cannot go on with"
+        names = dict(per_step='chips per step', n_steps='steps per epoch', lanes='lanes')
+        if self.keep == 'zoom' and (changed := [name for key, name in names.items() if dealt[key] != ours[key]]):
+            return f"has other {', '.join(changed)}, which keep='zoom' cannot go on with"
         return None
 
     def skip(self, shown: int, dealt: dict) -> None:
@@ -254,6 +260,10 @@ class MixedSizeBatchSampler(ChipBatchSampler):
 
     def shown_after(self, skipped: int, dealt: Mapping, n_steps: int) -> int:
         """Chips shown after some steps, and those that the epoch left out, which were dealt in some way."""
-        first, epoch = self._going_on(skipped, dealt) if skipped else (0, self.epoch())
-        stops = np.append(0, epoch.stops)
-        return skipped + int(stops[first + n_steps] - stops[first])
+        if not n_steps:
+            return skipped
+        ours = self.epoch()
+        before = self.epoch(dealt) if skipped and dealt != self.dealt else ours
+        first = self.n_steps - self.steps_after(skipped, dealt) if skipped else 0
+        # What the steps after these have room for is what is left: see rest_of.
+        return len(before.rows) - int(ours.stops[-1] - ours.stops[first + n_steps - 1])

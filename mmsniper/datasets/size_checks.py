@@ -43,15 +43,17 @@ def check_sizes(sampler: ChipPlanSampler, sizes: Sequence[int], keep: str, divis
                 f'sizes: {size} is no multiple of {divisor} (pad_size_divisor), so its batches would be padded: '
                 f'write {near}'
             )
+        if keep == 'view' and (why := misfit(planner, size, size / planner.chip_size)):
+            raise ValueError(f'sizes: {size} cannot show what chips of {planner.chip_size} px do: {why}')
         if keep == 'zoom' and (why := misfit(planner, size)):
             fit = next(larger for larger in count(size + divisor, divisor) if not misfit(planner, larger))
             raise ValueError(f"sizes: {size} is too small for keep='zoom', write {fit} or more: {why}")
 
 
-def misfit(planner: ChipPlanner, size: int) -> str:
-    """Why chips of a size cannot be planned for at a planner's scales; '' if they can."""
+def misfit(planner: ChipPlanner, size: int, zoom: float = 1.0) -> str:
+    """Why chips of a size cannot be planned for at a planner's scales, zoomed; '' if they can."""
     try:
-        planner.resized(size)
+        planner.resized(size, zoom)
     except ValueError as error:
         return str(error)
     return ''

@@ -45,9 +45,10 @@ def read_distribution(given: Sequence | Mapping, name: str = 'sizes') -> dict[in
     try:
         found = [(int(size), float(share)) for size, share in pairs]
         exact = all(float(size) == int(size) for size, _ in pairs)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            f'{name} are pairs of a chip size and its share of the steps: {example}; got {given}'
+            f'{name} are pairs of a chip size and its share of the steps: {example}; with a schedule, and only then, a '
+            f'list of such lists; got {given}'
         ) from None
     sizes = [size for size, _ in found]
     if not found or not exact or min(sizes) < 1 or len(set(sizes)) < len(sizes):
@@ -129,11 +130,11 @@ def read_schedule(given: Mapping | None) -> tuple[str, int]:
     if given is None:
         return 'in_order', 1
     kind, epochs = given.get('type'), given.get('epochs', 1 if given.get('type') == 'alternating' else None)
-    good = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs >= 1
+    good = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs >= 1 + (kind == 'decreasing')
     if kind not in SCHEDULES or not good or not {*given} <= {'type', 'epochs'}:
         raise ValueError(
-            f'schedule has a type, one of {", ".join(map(repr, SCHEDULES))}, and the epochs of the training: '
-            f"schedule=dict(type='decreasing', epochs=7); got {dict(given)}"
+            f'schedule has a type, one of {", ".join(map(repr, SCHEDULES))}, and the epochs of the training, '
+            f"of 'decreasing' 2 or more: schedule=dict(type='decreasing', epochs=7); got {dict(given)}"
         )
     return kind, epochs
 
@@ -142,8 +143,8 @@ def stage_of(schedule: str, n_stages: int, epochs: int, seed: int, epoch: int) -
     """Which of several distributions an epoch has.
 
     Args:
-        schedule: 'in_order', each for as many epochs; 'alternating'; or 'decreasing', of two: the first, at random, in
-            a share of the epochs that falls in time from all to none.
+        schedule: 'in_order', each for an equal part of the epochs; 'alternating'; or 'decreasing', of two: the first,
+            at random, in a share of the epochs that falls in time from all to none.
         n_stages: K.
         epochs: Of the whole training; later ones have the last distribution, but for 'alternating'.
         seed: Seed of the run.

@@ -26,7 +26,8 @@ class BatchRateHook(Hook):
         rule: 'linear', as is usual for SGD, or 'sqrt', for Adam and its kin.
 
     Raises:
-        ValueError: If ``rule`` is another one; at the start of a training, if gradients of several steps are added up.
+        ValueError: If ``rule`` is another one; at the start of a training, if gradients of several steps are added up;
+            at a step, if samples have none of the sizes.
         TypeError: At the start of a training, if batches have no mixed sizes, or there are several optimizers.
     """
 
@@ -56,7 +57,13 @@ class BatchRateHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Scale."""
         batches = runner.train_dataloader.batch_sampler
-        chips = batches.chips[batches.sizes.index(data_batch['inputs'][0].shape[-1])]
+        side = data_batch['inputs'][0].shape[-1]
+        if side not in batches.sizes:
+            raise ValueError(
+                f'BatchRateHook goes by the size of samples, which is {side} px, and MixedSizeBatchSampler has '
+                f'{", ".join(map(str, batches.sizes))}: leave out the transform that changes it, or the hook'
+            )
+        chips = batches.chips[batches.sizes.index(side)]
         factor = float(chips / batches.batch_size) ** self.power
         # The rate, and not loss or gradient: Adam's steps do not depend on their scale, and clip_grad would undo it.
         groups = runner.optim_wrapper.param_groups

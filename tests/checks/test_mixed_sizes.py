@@ -45,6 +45,14 @@ def test_batch_norm_of_several_sizes(mixed, tmp_path):
     assert not said(check(mixed), 'mixed sizes')
 
 
+def test_batch_norm_of_the_size_that_has_the_fewest_chips(mixed, tmp_path):
+    mixed.train_dataloader.batch_sampler.sizes = [(128, 0.5), (256, 0.5)]
+    mixed.train_dataloader.batch_size = 8
+    finding = only(check(mixed), 'batch norm', 'warning')
+    assert 'take their statistics of 2 samples' in finding.what
+    assert finding.write == 'train_dataloader = dict(batch_size=32)'
+
+
 def test_what_cannot_be_drawn_is_an_error_with_the_number_that_works(mixed):
     mixed.train_dataloader.batch_sampler.sizes = [(64, 0.5), (192, 0.5)]
     mixed.train_dataloader.batch_size = 1

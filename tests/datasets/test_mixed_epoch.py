@@ -89,8 +89,20 @@ def test_images_fill_the_room_of_a_size_and_the_last_has_the_rest(n_chips, room,
 def test_the_rest_of_an_epoch_keeps_its_order():
     plan = Plan(np.full(100, 5))
     before, other = epoch_of(plan), epoch_of(plan, seed=1)
-    rest = rest_of(other, before, 200, 10, np.random.default_rng(0))
-    start = int(other.stops[9])
-    room, left = len(other.rows) - start, len(before.rows) - 200
-    assert len(rest.rows) == len(other.rows)
-    assert rest.rows[start:][: min(room, left)].tolist() == before.rows[200:][: min(room, left)].tolist() or room < left
+    for shown in range(150, 250, 7):  # there is less room than is left, and more
+        rest = rest_of(other, before, shown, 10, np.random.default_rng(0))
+        start, stop = other.stops[9:11]
+        room, left = len(other.rows) - start, len(before.rows) - shown
+        assert len(rest.rows) == len(other.rows)
+        same = len(other.rows) - max(stop, start + room - left)
+        assert rest.rows[len(other.rows) - same :].tolist() == before.rows[len(before.rows) - same :].tolist()
+        again = rest.times[start:] > before.times.max()
+        assert again.sum() == max(room - left, 0), 'chips that come again have seeds of their own'
+
+
+def test_more_room_than_chips_shows_no_image_much_more_often_than_others():
+    # 96 and 192 px, of which this epoch has room for all images several times.
+    n_chips, per_step, numbers = np.array([[5] * 60, [4] * 60]), np.array([36, 9]), np.array([70, 70])
+    size_of = split_images(n_chips, numbers * per_step, np.random.default_rng(0))
+    for s, room in enumerate(numbers * per_step):
+        assert room / n_chips[s, size_of == s].sum() < 12, 'the epoch goes through its plan some ten times'

@@ -158,6 +158,11 @@ def test_windows_of_the_same_view_are_the_very_same(chip_size, side, scale, size
     np.testing.assert_array_equal(other.windows(size)[1], planner.windows(size)[1])
 
 
+def test_a_stride_as_long_as_the_chip_stays_so():
+    for side in range(32, 1600, 32):
+        assert ChipPlanner([1.0], [(None, None)], 416, 416).resized(side, side / 416).stride == pytest.approx(side)
+
+
 @pytest.mark.parametrize('keep', ['view', 'zoom'])
 @pytest.mark.parametrize('regime', ['B+', 'D+'])
 def test_workers_change_nothing_and_the_cache_keeps_images(make, regime, keep):
@@ -273,14 +278,31 @@ def test_another_batch_goes_on_with_the_chips_not_yet_shown(dataset):
     rest = list(other)
     assert len(rest) == left
     chips = [key[:2] for key in places(rest)]
-    assert chips[: len(whole) - shown] == [key[:2] for key in whole[shown:]], 'in their order'
-    assert len(chips) < len(whole) - shown + 2 * max(other.per_step)
+    n_again = len(chips) - (len(whole) - shown)
+    assert 0 <= n_again <= len(rest[0])
+    left = [key[:2] for key in whole[shown:]]
+    own = len(rest[0]) - n_again
+    assert Counter(left[:own]) <= Counter(key[:2] for key in places(rest[:1])), 'what has room twice is in this step'
+    assert chips[len(rest[0]) :] == left[own:], 'in their order'
     done = other.shown_after(shown, before.dealt, 1)
-    assert done == shown + len(rest[0])
+    assert done == shown + own
     other.skip(before.total(), before.dealt)
     assert list(other) == [], 'an epoch that was at its end'
     other.skip(done, before.dealt)
     assert [key[:2] for key in places(other)][: len(whole) - done] == [key[:2] for key in whole[done:]]
+
+
+@pytest.mark.parametrize(('batch_size', 'new'), [(9, 18), (18, 9)])
+def test_a_second_resume_goes_on_where_the_first_would(dataset, batch_size, new):
+    before, other = batches_of(dataset, batch_size=batch_size), batches_of(dataset, batch_size=new)
+    for shown in np.cumsum([len(batch) for batch in before])[:-1].tolist():
+        other.skip(shown, before.dealt)
+        rest = list(other)
+        for k in range(len(rest) + 1):
+            other.skip(other.shown_after(shown, before.dealt, k), before.dealt)
+            assert places(other) == places(rest[k:])
+        seen = [key.seed for batch in before for key in batch][:shown] + [key.seed for batch in rest for key in batch]
+        assert len({*seen}) == len(seen), 'what comes again is augmented differently'
 
 
 def test_what_cannot_be_gone_on_with_is_said(dataset):
@@ -288,7 +310,10 @@ def test_what_cannot_be_gone_on_with_is_said(dataset):
     assert mine.refusal((72, 8)) == 'was written without mixed sizes'
     assert mine.refusal(batches_of(dataset, [(128, 1)]).dealt) == 'has other sizes, shares, copies of chips'
     zoomed = batches_of(dataset, keep='zoom')
-    assert 'another number of chips per step' in zoomed.refusal(batches_of(dataset, keep='zoom', batch_size=18).dealt)
+    assert 'other chips per step, steps per epoch,' in zoomed.refusal(
+        batches_of(dataset, keep='zoom', batch_size=18).dealt
+    )
+    assert 'has other lanes, which' in zoomed.refusal(batches_of(dataset, keep='zoom', lanes=4).dealt)
     assert zoomed.refusal(zoomed.dealt) is None
 
 
@@ -308,6 +333,8 @@ def test_what_cannot_be_gone_on_with_is_said(dataset):
         (dict(keep='size'), "keep is one of 'view', 'zoom'"),
         (dict(schedule=dict(type='decreasing', epochs=3), sizes=[SIZES]), 'is of two lists'),
         (dict(schedule=dict(type='decreasing'), sizes=[SIZES, SIZES]), 'and the epochs of the training'),
+        (dict(schedule=dict(type='in_order', epochs=1), sizes=[SIZES, SIZES]), 'does not come to all 2 lists'),
+        (dict(schedule=dict(type='alternating')), 'with a schedule, and only then'),
         (dict(lanes=0), 'lanes is a number of workers'),
     ],
 )

@@ -28,6 +28,8 @@ def test_a_distribution_is_pairs_or_a_mapping(given):
         ([], 'comes once'),
         (None, 'are pairs'),
         ([384, 512], 'are pairs'),
+        ([(float('inf'), 1)], 'are pairs'),
+        ([[(384, 1.0)], [(512, 1.0)]], 'with a schedule, and only then, a list of such lists'),
         ([(384, 0.5), (384, 0.5)], 'comes once'),
         ([(384.5, 1)], 'a whole number of network pixels'),
         ([(-32, 1)], 'a whole number of network pixels'),
@@ -104,7 +106,8 @@ def test_schedules_are_functions_of_seed_and_epoch():
 
 @pytest.mark.parametrize(
     'given',
-    [dict(type='falling', epochs=7), dict(type='in_order'), dict(type='in_order', epochs=0), dict(epochs=7)],
+    [dict(type='falling', epochs=7), dict(type='in_order'), dict(type='in_order', epochs=0), dict(epochs=7)]
+    + [dict(type='decreasing', epochs=1)],
     ids=str,
 )
 def test_malformed_schedules_are_refused(given):

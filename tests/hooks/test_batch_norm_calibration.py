@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.runner import save_checkpoint
 from training import log_of, train
 
@@ -55,10 +56,15 @@ def call(monkeypatch, tiny_cfg, tmp_path, capsys):
 
 def test_the_tested_scale_is_the_test_pipelines(tiny_cfg):
     assert scale_of_test(tiny_cfg) == 1.5
+    for step in (dict(type='Resize', scale_factor=(1.5, 2.0)), dict(type='Resize', scale=(300, 300), keep_ratio=False)):
+        tiny_cfg.test_dataloader.dataset.pipeline = [step]
+        with pytest.raises(ValueError, match=r'Resize\(scale.*stretches images, and chips keep their ratio'):
+            scale_of_test(tiny_cfg)
     for step, scale in (
         (dict(type='Resize', scale=(1333, 800), keep_ratio=True), (1333, 800)),
         (dict(type='Resize', scale=640, keep_ratio=True), (640, 640)),
         (dict(type='mmdet.Resize', scale_factor=2, keep_ratio=True), 2),
+        (dict(type='Resize', scale_factor=(1.5, 1.5)), 1.5),
         (dict(type='Pad', size=(64, 64)), None),
     ):
         tiny_cfg.test_dataloader.dataset.pipeline = [dict(type='LoadImageFromFile'), step]
@@ -83,6 +89,24 @@ def test_chips_are_of_one_zoom_and_little_padding(chips):
     assert small.planner.chip_size == 96, 'of images of 200 px, the median, 100 are left'
     assert chips_at(chips, 0.5, 256).planner.chip_size == 256
     assert len(list(chip_batches(found, 10**6, 4))) == len(found.plan(0)) // 4
+
+
+def test_each_process_has_as_many_batches(chips, monkeypatch):
+    for n_chips in range(9, 14):
+        drawn = []
+        for rank in range(2):
+            monkeypatch.setattr('mmsniper.calibration.get_dist_info', lambda rank=rank: (rank, 2))
+            drawn.append([len(batch['inputs']) for batch in chip_batches(chips, n_chips, 3)])
+        assert drawn[0] == drawn[1], n_chips
+
+
+def test_where_chips_are_mixed_they_keep_their_size(tiny_cfg):
+    dataset = tiny_cfg.train_dataloader.dataset
+    pack = dataset.pipeline.pop()
+    mosaic = dict(type='mmsniper.MixChips', transform=dict(type='Mosaic', img_scale=(128, 128)), crop=(128, 128))
+    mixed = DATASETS.build(dict(type='MultiImageMixDataset', dataset=dataset, pipeline=[mosaic, pack]))
+    done = calibrate_on_chips(MODELS.build(tiny_cfg.model), mixed, 0.5, 4, 2)
+    assert done == dict(chips=4, scale=0.5, chip_size=128), 'unmixed ones would have 96 px'
 
 
 def test_the_hook_writes_the_same_weights_with_other_statistics(tiny_cfg, tmp_path):
@@ -142,11 +166,22 @@ def test_the_tool_does_what_the_hook_does_and_the_zoom_counts(call, chips, tiny_
     assert trained['meta']['calibrated'] == dict(chips=8, scale=None, chip_size=None)
 
 
+def test_heads_label_as_in_the_last_epochs_and_errors_of_theirs_are_seen(call, tiny_cfg, monkeypatch):
+    def as_tood(model, *args, **kwargs):
+        raise TypeError(f'epoch {MessageHub.get_current_instance().get_info("epoch"):.0e}')
+
+    monkeypatch.setattr('mmsniper.calibration.calibrate', as_tood)
+    MessageHub.get_current_instance().update_info('epoch', None)
+    with pytest.raises(TypeError, match=r'epoch 1e\+09'):
+        call()  # and not as an error of the config
+
+
 def test_of_whole_images_it_takes_training_batches(call, tiny_cfg, chips):
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations', with_bbox=True),
         dict(type='Resize', scale=(128, 128), keep_ratio=True),
+        dict(type='PhotoMetricDistortion'),
         dict(type='PackDetInputs'),
     ]
     cfg = copy.deepcopy(tiny_cfg)
@@ -158,6 +193,7 @@ def test_of_whole_images_it_takes_training_batches(call, tiny_cfg, chips):
     old, new = call(cfg=cfg)
     assert differing(old['state_dict'], new['state_dict']) == {'running_mean', 'running_var', 'num_batches_tracked'}
     assert new['meta']['calibrated'] == dict(images=4), 'all there are'
+    assert not differing(call(cfg=cfg)[1]['state_dict'], new['state_dict'])
     with pytest.raises(SystemExit, match='the config trains on whole images'):
         call('--zoom', 2.0, cfg=cfg)
 

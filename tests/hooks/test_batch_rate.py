@@ -43,6 +43,14 @@ def test_steps_of_more_chips_have_a_higher_rate(cfg, tmp_path, monkeypatch, rule
     assert logged == plainly_logged and last == pytest.approx(plain_last)
 
 
+def test_samples_of_another_size_are_named(cfg):
+    cfg.custom_hooks = [dict(type=HOOK)]
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline.insert(len(pipeline) - 1, dict(type='Pad', size=(160, 160)))
+    with pytest.raises(ValueError, match='which is 160 px, and MixedSizeBatchSampler has 64, 128'):
+        train(cfg)
+
+
 def test_it_refuses_what_has_no_such_rate(cfg):
     with pytest.raises(ValueError, match="rule is one of 'linear', 'sqrt'; got None"):
         BatchRateHook(None)
