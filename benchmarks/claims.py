@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from plot_regimes import best_test, curve, read
+from plot_regimes import best_test, curve, read, spread
 from regime_configs import NETWORKS
 from regime_data import DATA
 from regimes import RESULTS
@@ -96,9 +96,8 @@ def ablations(name: str) -> list[dict]:
 
 
 def difference(better: Sequence[float], worse: Sequence[float]) -> str:
-    """In points of AP, with both means and ranges."""
-    of = [f'{100 * np.mean(aps):.1f} ({100 * min(aps):.1f} to {100 * max(aps):.1f})' for aps in (better, worse)]
-    return f'{100 * (np.mean(better) - np.mean(worse)):+.1f}: {of[0]}, {of[1]}'
+    """In points of AP; both means and ranges of AP."""
+    return f'{100 * (np.mean(better) - np.mean(worse)):+.1f}: {spread(better)}, {spread(worse)}'
 
 
 def pixels(annotations: Path) -> str:

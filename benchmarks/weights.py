@@ -88,13 +88,12 @@ def publish(name: str, source: Path | None, args: argparse.Namespace) -> dict:
     found.update(steps=checkpoint['meta']['iter'], seconds=round(seconds))
     annotations = 'annotations/val.json' if name == 'shapes' else 'val.json'
     data = [f'test_dataloader.dataset.data_root={root}/', f'test_evaluator.ann_file={root}/{annotations}']
-    tests = dict(one=[], tta=['--tta'])
+    tests = dict(one=([], []), tta=(['--tta'], []))
     if 'autofocus' in ZOO[name]:
-        tests.update(tta=['--tta', WHOLE], focus=['--tta'])
-    for test, options in tests.items():
-        out, flags = work_dir / test, [option for option in options if option != WHOLE]
-        settings = [*data, *(option for option in options if option == WHOLE)]
-        run([ROOT / 'tools/test.py', config, file, '--work-dir', out, *flags, '--cfg-options', *settings], log)
+        tests.update(tta=(['--tta'], [WHOLE]), focus=(['--tta'], []))
+    for test, (flags, settings) in tests.items():
+        out = work_dir / test
+        run([ROOT / 'tools/test.py', config, file, '--work-dir', out, *flags, '--cfg-options', *data, *settings], log)
         newest = max(out.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
         figures = json.loads(newest.read_text())
         found[test] = {figure: figures[f'coco/{key}'] for figure, key in FIGURES.items()}

@@ -24,8 +24,8 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
     trained = batch_norms(run.model, run.model)[0]
     frozen = batch_norms(run.model, getattr(run.model, 'backbone', run.model))[1]
     synced = all(isinstance(layer, SyncBatchNorm) for layer in trained or frozen)
-    least = min(getattr(getattr(run.train, 'batch_sampler', None), 'chips', [run.batch_size]))  # of mixed sizes
-    samples = int(least) * (run.world_size if synced else 1)
+    least = min(run.step_samples)
+    samples = least * (run.world_size if synced else 1)
     fit = math.ceil(FEW_SAMPLES * run.batch_size / least)
     pretrained = has_weights(run.cfg)
     if trained and samples < FEW_SAMPLES and pretrained:

@@ -101,6 +101,12 @@ class PlannedRun:
         """Whether a validation takes place."""
         return self.val is not None and self.cfg.train_cfg.get('val_begin', 1) <= self.length
 
+    @property
+    def step_samples(self) -> list[int]:
+        """Samples per step and process, for each of mixed chip sizes; else of all steps."""
+        batches = None if self.train is None else self.train.batch_sampler
+        return batches.chips.tolist() if isinstance(batches, MixedSizeBatchSampler) else [self.batch_size]
+
     def chip_sampler(self) -> ChipSampler | None:
         """The transform that cuts chips, behind ``ChipDataset``."""
         return None if self.chips is None else self.chips.pipeline.sampler

@@ -43,9 +43,8 @@ def check_workers(run: PlannedRun) -> Iterator[Finding]:
     memory = total_memory()
     if run.chips is not None and workers and memory:
         kept = run.chips.image_cache.max_bytes * workers * local
-        most = max(getattr(lanes, 'chips', [run.batch_size]))
         # An epoch keeps no more images than this at a time.
-        images = most * lanes.lanes * local if isinstance(lanes, ChipBatchSampler) else 0
+        images = max(run.step_samples) * lanes.lanes * local if isinstance(lanes, ChipBatchSampler) else 0
         kept = min(kept, images * 3 * int(run.chips.table.sizes.prod(axis=1).mean()))
         if kept > memory / 2:
             fit = int(memory / 4 / (workers * local) / 2**20)

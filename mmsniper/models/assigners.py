@@ -89,6 +89,7 @@ class ValidRange(BaseAssigner):
         if isinstance(assigner, (str, dict)):
             assigner = MMDET_TASK_UTILS.build(dict(kwargs, type=assigner) if isinstance(assigner, str) else assigner)
         self.assigner: BaseAssigner = assigner
+        self._signature = signature(assigner.assign)
         self.invalid_iou_thr = invalid_iou_thr
         self.region_iof_thr = region_iof_thr
 
@@ -105,7 +106,7 @@ class ValidRange(BaseAssigner):
             The assigner's, with ``gt_inds`` (N,): 1-based index of the matched box of ``gt_instances``, 0 background,
             -1 left out.
         """
-        given = signature(self.assigner.assign).bind(*args, **kwargs)
+        given = self._signature.bind(*args, **kwargs)
         predicted, gt_instances = given.arguments['pred_instances'], given.arguments['gt_instances']
         regions = regions_of(gt_instances, given.arguments.pop('gt_instances_ignore', None))
         valid = chip_labels(gt_instances).valid
