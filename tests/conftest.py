@@ -2,6 +2,7 @@ import json
 import logging
 import os
 from collections import OrderedDict
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def configs():
 @pytest.fixture
 def planner_cfg():
     """A small recipe: three scales, 128 px chips."""
-    return dict(PLANNER)
+    return deepcopy(PLANNER)
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ PIPELINE = [
 @pytest.fixture
 def pipeline():
     """Load, cut, pack; boxes and polygons."""
-    return [dict(step) for step in PIPELINE]
+    return deepcopy(PIPELINE)
 
 
 @pytest.fixture
