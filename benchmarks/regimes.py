@@ -5,10 +5,10 @@ python benchmarks/regimes.py --data hituav --source FOLDER [--network tiny] [--g
 
 HIT-UAV's FOLDER has train.json, val.json, train/, val/; BCCD's annotations.json and images/; shapes are generated.
 Every way has group norm, AdamW, a constant rate whose weights are averaged, and its rate from the same small search: a
-fifth of the pixels, one seed; SNIPER's own variants take SNIPER's. One run is measured at each quarter of its pixels,
-so that runs can be compared at equal pixels and at equal processor seconds of one thread. Each is tested at one scale
-and, from three quarters on, at several (--tta); that with slices by SAHI, too (`pip install sahi`), and that with
-AutoFocus's branch by what it leaves out.
+fifth of the pixels, one seed, further while the best is at an end; SNIPER's own variants take SNIPER's. One run is
+measured at each quarter of its pixels, so that runs can be compared at equal pixels and at equal processor seconds of
+one thread. Each is tested at one scale and, from three quarters on, at several (--tta); that with slices by SAHI, too
+(`pip install sahi`), and that with AutoFocus's branch by what it leaves out.
 What is done is not done again: each run is a file in results/regimes/. The table and the picture: plot_regimes.py.
 """
 
@@ -110,17 +110,28 @@ def keep_some(folder: Path, most: int) -> None:
 
 
 def best_rate(regime: str, setup: Setup, args: argparse.Namespace, rates: tuple[float, ...] = RATES) -> float:
-    """The learning rate of the highest AP after a fifth of the pixels; the same few are tried for all."""
+    """The learning rate of the highest AP after a fifth of the pixels, by one rule for all.
+
+    The same few are tried; while the best of all is the lowest or the highest, half or twice as much is, too.
+    """
     path = result(f'rate_{regime}', setup, args)
-    if not path.exists():
-        found = {}
-        for rate in rates:
+    found: dict[float, float] = {}
+    if path.exists():
+        found = {float(rate): ap for rate, ap in json.loads(path.read_text())['rates'].items()}
+    missing = [rate for rate in rates if rate not in found]
+    while True:
+        for rate in missing:
             out = args.work_dir / path.stem / f'{rate:g}'
             pixels = SEARCH * args.gigapixels * 1e9
             train(config_of(regime, setup, pixels, rate, 0), out, pixels)
             found[rate] = test(out, f'mark_{MARKS}.pth', [], setup)['AP']
-        path.write_text(json.dumps(dict(regime=regime, rates=found, best=max(found, key=found.get)), indent=1) + '\n')
-    return float(json.loads(path.read_text())['best'])
+        best = max(found, key=found.__getitem__)
+        beyond = {min(found): best / 2, max(found): best * 2}
+        if best not in beyond:
+            break
+        missing = [beyond[best]]
+    path.write_text(json.dumps(dict(regime=regime, rates=found, best=best), indent=1) + '\n')
+    return best
 
 
 def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Namespace) -> None:
