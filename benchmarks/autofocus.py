@@ -42,7 +42,7 @@ SHAPES = {
     SMALL_SET: f'{SIZE} --objects 12 12 --distractors 30 30',
     LARGE_SET: '--width 3000 3000 --height 2250 2250 --objects 30 30 --distractors 60 60',
     DENSE_SET: f'{SIZE} --objects 200 200 --size 10 40 --distractors 0 0',
-    COARSE_SET: f'{SIZE} --objects 2 2 --size 250 400 --distractors 0 0',
+    COARSE_SET: f'{SIZE} --objects 1 2 --size 460 640 --distractors 0 0',  # over 90 px in 256
 }
 # In 256 px nothing of a large image is left to be seen.
 LARGE = dict(scales=[2.0, 1.0, 0.5])
