@@ -234,8 +234,8 @@ def _spans(length: int, zoom: float, largest: float, max_canvas: int) -> list[tu
             f'max_canvas={max_canvas} is {side} image pixels at zoom {zoom:.3g}, too small for objects of up to '
             f'{largest:g} image pixels: raise max_canvas, or lower the range or the scale'
         )
-    # All have the full side, although a smaller one may do. What is seen twice costs a third to a half more time, and gains
-    # AP (0.744 to 0.756 at 3000 px; nothing at 1280); and tiles of images of any size share a batch.
+    # All have the full side, although a smaller one may do. What is seen twice takes a third to a half more time, and
+    # gains AP (0.744 to 0.756 at 3000 px; nothing at 1280); and tiles of images of any size share a batch.
     origins = tile_origins(length, side, overlap)
     return [(int(first), int(first) + side, min(max(round(side * zoom), 1), max_canvas), overlap) for first in origins]
 
