@@ -46,10 +46,13 @@ SHAPES = {
 }
 # In 256 px nothing of a large image is left to be seen.
 LARGE = dict(scales=[2.0, 1.0, 0.5])
-THRESHOLDS = (0.1, 0.2, 0.3)
+SETTINGS = {
+    **{f'AutoFocus, threshold {threshold:g}': dict(threshold=threshold) for threshold in (0.1, 0.2, 0.3)},
+    **{f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1) for threshold in (0.1, 0.2)},
+}
 WHOLE = 'full pyramid'
 # How the extremes are looked at: they are about time alone.
-EXTREMES = (WHOLE, f'AutoFocus, threshold {THRESHOLDS[0]:g}')
+EXTREMES = (WHOLE, next(iter(SETTINGS)))
 
 
 def main() -> None:
@@ -121,8 +124,7 @@ def methods(config: str, checkpoint: str, changes: dict) -> dict[str, Callable]:
 
     given = cfg.tta_model.tta_cfg.get('focus') or {}
     found = {'single scale': partial(detect, model, Compose(single)), WHOLE: ours(None)}
-    for threshold in THRESHOLDS:
-        found[f'AutoFocus, threshold {threshold:g}'] = ours(dict(given, threshold=threshold))
+    found.update({name: ours(dict(given, **settings)) for name, settings in SETTINGS.items()})
     with contextlib.suppress(ImportError):
         found.update(sahi_methods(config, checkpoint, 'cpu'))
     return found
