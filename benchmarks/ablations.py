@@ -3,9 +3,9 @@
 python benchmarks/ablations.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.4] [--seeds 2] [--jobs 2]
     [--only base visible_30 ...]
 
-A run goes through a third of regimes.py's pixels, at the rate that was found there for SNIPER (searched if it was not),
-times the square root of the batch's share where that differs. What is done is not done again: each run is a file in
-results/ablations/. The table is printed at the end, with --only base at once if all is there.
+A run goes through a third of regimes.py's pixels, at the rate that was found there for SNIPER, or for crops (searched if
+it was not), times the square root of the batch's share where that differs. What is done is not done again: each run is
+a file in results/ablations/. The table is printed at the end, with --only base at once if all is there.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Variant:
         batch: Chips per step, if not as many as go through as many pixels.
         options: Other values of the config.
         negatives: Negative chips per image and epoch.
+        regime: Another way to train, of regimes.py.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Variant:
     batch: int | None = None
     options: dict = field(default_factory=dict)
     negatives: int = 0
+    regime: str = 'sniper'
 
 
 def variants(setup: Setup) -> dict[str, Variant]:
@@ -71,6 +73,12 @@ def variants(setup: Setup) -> dict[str, Variant]:
         ),
         iou=Variant(
             'RPN: IoU 0.7 and 0.3, not 0.5 and 0.4', options={f'{RPN}.pos_iou_thr': 0.7, f'{RPN}.neg_iou_thr': 0.3}
+        ),
+        crops=Variant("random crops, mmdet's labels", regime='crops'),
+        crops_iou=Variant(
+            'random crops, RPN: IoU 0.5 and 0.4',
+            regime='crops',
+            options={f'{RPN}.pos_iou_thr': 0.5, f'{RPN}.neg_iou_thr': 0.4},
         ),
         rois_half=Variant(f'{rois // 2} RoIs per chip, not {rois}', options={ROIS: rois // 2}),
         rois_double=Variant(f'{2 * rois} RoIs per chip', options={ROIS: 2 * rois}),
@@ -113,9 +121,9 @@ def main() -> None:
     names = args.only or list(chosen)
     if any(chosen[name].negatives for name in names):
         setup.pool = mine(setup, args, RATES[2])
-    rate = best_rate('sniper', setup, args)
+    rates = {regime: best_rate(regime, setup, args) for regime in {chosen[name].regime for name in names}}
     runs = [(name, seed) for seed in range(args.seeds) for name in names]
-    pool_map(lambda pair: one_run(*pair, chosen[pair[0]], rate, setup, args), runs, args.jobs)
+    pool_map(lambda pair: one_run(*pair, chosen[pair[0]], rates[chosen[pair[0]].regime], setup, args), runs, args.jobs)
     print(table({name: variant.title for name, variant in chosen.items()}, args))
 
 
@@ -132,9 +140,7 @@ def one_run(name: str, seed: int, variant: Variant, rate: float, setup: Setup, a
         key: test(out, f'mark_{MARKS}.pth', options, setup) for key, options in dict(one=[], tta=['--tta']).items()
     }
     about = dict(data=args.data, network=args.network, name=name, title=variant.title, seed=seed, rate=rate)
-    planner = {
-        key: cfg.train_dataloader.dataset.planner[key] for key in ('scales', 'valid_ranges', 'chip_size', 'stride')
-    }
+    planner = cfg.train_dataloader.dataset.get('planner')  # crops have none
     batch = cfg.train_dataloader.batch_size
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(**about, planner=planner, batch=batch, **marks[-1], **figures), indent=1) + '\n')
@@ -147,7 +153,7 @@ def varied(variant: Variant, setup: Setup, pixels: float, rate: float, seed: int
     batch = variant.batch or round(setup.step_pixels / planner.chip_size**2)
     rate *= (batch / setup.cfg.train_dataloader.batch_size) ** 0.5
     own.cfg.train_dataloader.batch_size = batch
-    cfg = config_of('negatives' if variant.negatives else 'sniper', own, pixels, rate, seed)
+    cfg = config_of('negatives' if variant.negatives else variant.regime, own, pixels, rate, seed)
     if variant.negatives:
         cfg.train_dataloader.dataset.negatives.per_image = variant.negatives
     cfg.merge_from_dict(variant.options)

@@ -48,7 +48,9 @@ SHAPES = {
 LARGE = dict(scales=[2.0, 1.0, 0.5])
 SETTINGS = {
     **{f'AutoFocus, threshold {threshold:g}': dict(threshold=threshold) for threshold in (0.1, 0.2, 0.3)},
-    **{f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1) for threshold in (0.1, 0.2)},
+    **{
+        f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1) for threshold in (0.1, 0.2)
+    },
 }
 WHOLE = 'full pyramid'
 # How the extremes are looked at: they are about time alone.
