@@ -3,7 +3,7 @@
 python benchmarks/ablations.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.4] [--seeds 2] [--jobs 2]
     [--only base visible_30 ...]
 
-A run goes through a third of regimes.py's pixels, at the rate that was found there for SNIPER, or for crops (searched if
+A run goes through a third of regimes.py's pixels, at the rate that was found there for SNIPER or for crops (searched if
 it was not), times the square root of the batch's share where that differs. What is done is not done again: each run is
 a file in results/ablations/. The table is printed at the end, with --only base at once if all is there.
 """
