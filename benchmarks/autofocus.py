@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import io
 import json
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import torch
 from arms import ROOT, run
-from looks import FIGURES, KEYS, LOAD, detect, measure, sahi_methods, with_best_slice
+from looks import FIGURES, KEYS, LOAD, detect, measure, sahi_methods, silent, with_best_slice
 from mmdet.apis import init_detector
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -93,7 +92,7 @@ def main() -> None:
 def compare(name: str, ways: dict[str, Callable], content: dict, folder: Path) -> dict[str, dict]:
     """Run every way on every image, print the table; figures per way."""
     kept = {image['id'] for image in content['images']}
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         truth = COCO()
         truth.dataset = dict(content, annotations=[one for one in content['annotations'] if one['image_id'] in kept])
         truth.createIndex()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 LOAD = dict(type='LoadImageFromFile')
 KEYS = ('img_path', 'ori_shape', 'img_shape', 'scale_factor')
 SLICES = (256, 384, 512, 768, 1024)
+SILENCE = threading.Lock()
 FIGURES = ('AP', 'AP50', 'AP_small', 'AP_medium', 'AP_large')
 
 
@@ -137,11 +139,18 @@ def coco_format(predictions: tuple[np.ndarray, ...], image_id: int, category_ids
     ]
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Within, nothing is printed. One thread at a time: each would put the other's output back in the end."""
+    with SILENCE, contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
 def average_precision(truth: COCO, found: list[dict], image_ids: list[int] | None = None) -> np.ndarray:
     """AP, AP50, AP small, medium, large."""
     if not found:
         return np.zeros(5)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         coco = COCOeval(truth, truth.loadRes(found), 'bbox')
         coco.params.imgIds = image_ids or coco.params.imgIds
         coco.evaluate()

@@ -91,7 +91,9 @@ def table(runs: dict[str, list[dict]]) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Mean and range."""
+    """Mean and range; of one run, that."""
+    if len(values) == 1:
+        return f'{values[0]:.3f}'
     return f'{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})'
 
 

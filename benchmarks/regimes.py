@@ -15,8 +15,6 @@ What is done is not done again: each run is a file in results/regimes/. The tabl
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from arms import ROOT, run
-from looks import FIGURES, average_precision
+from looks import FIGURES, average_precision, silent
 from mmengine.config import Config
 from pycocotools.coco import COCO
 from regime_configs import NETWORKS, REGIMES, Setup, config_of, set_up
@@ -221,7 +219,7 @@ def test_by_sahi(out: Path, checkpoint: str, setup: Setup) -> dict[str, float]:
 
 def figures(setup: Setup, found: list[dict]) -> dict[str, float]:
     """AP, AP50 and by size."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         truth = COCO(str(setup.folder / 'val.json'))
     return dict(zip(FIGURES, (round(float(value), 4) for value in average_precision(truth, found)), strict=True))
 
