@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -13,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from looks import silent
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -55,7 +54,7 @@ def compare(arms: dict[str, dict], args: argparse.Namespace, name: str, **about:
             for seed in range(args.seeds)
             for n, (arm, changes) in enumerate(arms.items())
         }
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         truth = COCO(str(ann_file))
     table = {arm: [evaluate(truth, runs[arm, seed].result(), 0.5) for seed in range(args.seeds)] for arm in arms}
     path = ROOT / 'benchmarks' / 'results' / f'{name}.json'
@@ -126,7 +125,7 @@ def run(command: list, log: Path) -> None:
 
 def evaluate(truth: COCO, result_file: Path, score_thr: float) -> tuple[float, float, float]:
     """AP, AP50, and confident detections per image that no object of their class explains at an IoU of 0.5."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         predictions = json.loads(result_file.read_text())
         coco = COCOeval(truth, truth.loadRes(predictions), 'bbox')
         coco.evaluate()

@@ -8,8 +8,6 @@ which makes more steps of them; and positive chips only for as many steps. What 
 """
 
 import argparse
-import contextlib
-import io
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 import torch
 from arms import DEMO, ROOT, evaluate, make_data, options_for, run
 from arms import train as train_positive
+from looks import silent
 from pycocotools.coco import COCO
 
 from mmsniper.compat import allow_mmengine_checkpoints
@@ -49,7 +48,7 @@ def main() -> None:
         for seed in range(args.seeds):  # queued behind the runs they wait for
             pair = runs['negative', seed], runs['positive', seed]
             runs['steps', seed] = jobs.submit(train_as_long, pair, seed, args.epochs, args.work_dir)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         truth = COCO(str(ann_file))
 
     print(f'| mean (range) of {args.seeds} seeds | steps | AP | AP50 | false positives per image >= {args.score_thr} |')

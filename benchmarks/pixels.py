@@ -8,11 +8,10 @@ are made up, 300 per scale all over every image, so that nearly all have two chi
 """
 
 import argparse
-import contextlib
-import io
 from pathlib import Path
 
 import numpy as np
+from looks import silent
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -53,7 +52,7 @@ def main() -> None:
 
 def coco_data(path: Path) -> dict:
     """Settings of a data set that reads a COCO file, all of its categories and images."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         names = tuple(category['name'] for category in COCO(str(path)).dataset['categories'])
     return dict(type='CocoDataset', ann_file=str(path), metainfo=dict(classes=names), data_prefix=dict(img=''))
 

@@ -14,8 +14,6 @@ in results/suggest/.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from arms import DEMO, ROOT, arguments, evaluate, run
+from looks import silent
 from pycocotools.coco import COCO
 from regime_data import with_regions
 
@@ -86,7 +85,7 @@ def one_run(name: str, arm: str, seed: int, args: object) -> None:
     if not (out / 'last_checkpoint').exists():
         run([ROOT / 'tools/train.py', config, '--work-dir', out, *seeded], log)
     seconds = time.perf_counter() - start
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         truth = COCO(str(folder / 'val.json'))
     figures = {}
     for test, options in dict(tta=['--tta'], one=[]).items():

@@ -10,7 +10,6 @@ prediction (`pip install sahi`; left out if missing) with its defaults and with 
 import argparse
 import contextlib
 import copy
-import io
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from arms import ROOT, run
-from looks import FIGURES, KEYS, LOAD, detect, measure, sahi_methods, with_best_slice
+from looks import FIGURES, KEYS, LOAD, detect, measure, sahi_methods, silent, with_best_slice
 from mmcv.ops import batched_nms
 from mmdet.apis import init_detector
 from mmdet.registry import MODELS
@@ -63,7 +62,7 @@ def main() -> None:
         data_root = args.work_dir / name.replace(' ', '')
         command = [ROOT / 'tools/make_shapes_dataset.py', data_root, '--train', 0, '--val', count, *shapes.split()]
         run([*command, '--empty', 0, '--seed', 1], args.work_dir / 'data.log')
-        with contextlib.redirect_stdout(io.StringIO()):
+        with silent():
             truth = COCO(str(data_root / 'annotations/val.json'))
         compare(name, methods(args, tile), truth, data_root / 'val', args.device)
 
