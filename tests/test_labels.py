@@ -1,9 +1,8 @@
 """The commands of docs/labels.md, on data with traps, and what our own check says of the files that they write."""
 
-import importlib.util
 import json
-from pathlib import Path
 
+import labels
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,17 +12,8 @@ from mmsniper.datasets.annotations import CheckedCocoDataset
 pytest.importorskip('supervision')
 pytest.importorskip('globox')
 
-ROOT = Path(__file__).parents[1]
 CLASSES = ('zebra', 'ant', 'cat')  # not in the alphabet's order
 NAMES = ('a.jpg', 'b.png', 'c.JPG', 'nothing.jpg', 'unlabelled.png', 'f.jpeg', 'turned.jpg')
-
-
-@pytest.fixture(scope='module')
-def benchmark():
-    spec = importlib.util.spec_from_file_location('benchmark_labels', ROOT / 'benchmarks/labels.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -49,19 +39,19 @@ def data(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['yolo, one folder', 'voc', 'csv', 'csv, pixels'])
-def test_boxes_and_classes_are_the_same_and_pass_our_check(name, benchmark, data, tmp_path, messages):
+def test_boxes_and_classes_are_the_same_and_pass_our_check(name, data, tmp_path, messages):
     coco, images = data
     if name.startswith('csv'):  # globox reads sizes as they are stored, and the page says so
         turned = coco['images'].pop()
         coco['annotations'] = [a for a in coco['annotations'] if a['image_id'] != turned['id']]
     work = tmp_path / 'work'
     work.mkdir()
-    truth = benchmark.write(name, coco, images, work)
+    truth = labels.write(name, coco, images, work)
     for path in work.glob('*/unlabelled.*'):
         if path.parent.name != 'images' and path.suffix in ('.txt', '.xml'):
             path.unlink()
-    found = benchmark.convert(name, work)
-    missed, difference = benchmark.compare(truth, found)
+    found = labels.convert(name, work)
+    missed, difference = labels.compare(truth, found)
     assert (missed, len(truth)) == (0, 4 if name.startswith('csv') else len(NAMES))
     assert difference < 1e-3
     assert {image['file_name'] for part in found for image in part['images']} == set(truth)
@@ -83,10 +73,10 @@ def test_boxes_and_classes_are_the_same_and_pass_our_check(name, benchmark, data
     assert messages() == []
 
 
-def test_splits_of_yolo_have_the_same_classes(benchmark, data, tmp_path):
+def test_splits_of_yolo_have_the_same_classes(data, tmp_path):
     """As Ultralytics lays them out, with a class that is in one split only."""
     coco, images = data
-    benchmark.write('yolo, one folder', coco, images, tmp_path)
+    labels.write('yolo, one folder', coco, images, tmp_path)
     for kind in ('images', 'labels'):
         for split, stem in (('train', 'a'), ('val', 'nothing')):
             source = next((tmp_path / kind).glob(f'{stem}.*'))
@@ -94,7 +84,7 @@ def test_splits_of_yolo_have_the_same_classes(benchmark, data, tmp_path):
             target.parent.mkdir(parents=True)
             target.write_bytes(source.read_bytes())
     (tmp_path / 'split' / 'data.yaml').write_text(json.dumps(dict(names=dict(enumerate(CLASSES)))))
-    found = benchmark.convert('yolo', tmp_path / 'split')
+    found = labels.convert('yolo', tmp_path / 'split')
     assert [[category['name'] for category in part['categories']] for part in found] == [list(CLASSES)] * 2
     assert [len(part['annotations']) for part in found] == [6, 0]
     assert [len(part['images']) for part in found] == [1, 1]

@@ -4,12 +4,13 @@ MMSNIPER_TEST_DATA names a folder with coco_dev/ and bccd/, each annotations.jso
 has COCO's example results instead of images.
 """
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 import numpy as np
+import pixels
+import planner as planner_benchmark
 import pytest
 import torch
 from mmdet.datasets import CocoDataset
@@ -43,22 +44,13 @@ def dataset_cfg(name, classes):
     )
 
 
-def imported(name):
-    """A script of benchmarks/ as a module."""
-    spec = importlib.util.spec_from_file_location(f'benchmark_{name}', ROOT / f'benchmarks/{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_no_object_of_coco_is_lost_and_chips_are_as_few_as_plain_greedy_finds():
-    benchmark = imported('planner')
-    images = benchmark.read_coco(DATA / 'coco_dev' / 'annotations.json')
+    images = planner_benchmark.read_coco(DATA / 'coco_dev' / 'annotations.json')
     planner = ChipPlanner(**RECIPE)
     plans = [planner.positive(boxes, (width, height)) for boxes, width, height in images]
-    assert benchmark.lost_objects(planner, images, plans) == 0
+    assert planner_benchmark.lost_objects(planner, images, plans) == 0
     ours = sum(np.bincount(chips.scale_idx, minlength=3) for chips in plans)
-    plain = sum(np.array([len(chips) for chips in benchmark.plain_plan(*image)]) for image in images)
+    plain = sum(np.array([len(chips) for chips in planner_benchmark.plain_plan(*image)]) for image in images)
     assert np.abs(ours / plain - 1).max() <= 0.03
 
 
@@ -148,7 +140,6 @@ def test_results_merged_with_themselves_keep_cocos_figures(kind, known):
 
 def test_pixels_are_what_the_readme_counts():
     """SNIPER costs little more than one scale, SNIP about three times as much as SNIPER."""
-    pixels = imported('pixels')
     data = pixels.coco_data(DATA / 'coco_dev/annotations.json')
     recipes = [pixels.RECIPES[name] for name in ('single scale, 800 x 1333', 'SNIP', 'SNIPER')]
     single, snip, sniper = (pixels.count(Config.fromfile(pixels.CONFIGS / recipe), data, 3)[1] for recipe in recipes)

@@ -80,11 +80,9 @@ def scalars(data: Path) -> list[str]:
 
 def yolo_folder(shapes: Path, data: Path, n_images: int) -> None:
     """Images and YOLO labels, as the page starts from them; nothing else."""
-    from importlib.util import module_from_spec, spec_from_file_location
+    sys.path.append(str(ROOT / 'benchmarks'))
+    import labels
 
-    spec = spec_from_file_location('benchmark_labels', ROOT / 'benchmarks' / 'labels.py')
-    labels = module_from_spec(spec)
-    spec.loader.exec_module(labels)
     tool = str(ROOT / 'tools' / 'make_shapes_dataset.py')
     run([sys.executable, tool, str(shapes), '--train', str(n_images), '--val', '0'], shapes.parent)
     data.mkdir(parents=True)
