@@ -25,7 +25,7 @@ from arms import ROOT, run
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from plot_regimes import at_time, spread
+from plot_regimes import at, spread
 from regime_configs import Setup, config_of
 from regime_train import MARKS
 from regimes import RESULTS, arguments, best_rate, config_file, figures, pool_map, prepare, test, train
@@ -202,7 +202,7 @@ def times(found: dict[str, list[dict]]) -> str:
         last = [of['marks'][-1] for of in runs]
         cells = [
             until if n_reached == len(runs) else f'{n_reached} of {len(runs)} runs reach it',
-            spread([at_time(of, 'one', 'AP', moment) for of in runs]),
+            spread([at(of, 'one', 'AP', 'seconds', moment) for of in runs]),
             f'{np.mean([mark["seconds"] for mark in last]):.0f}',
             f'{np.mean([mark["steps"] for mark in last]):.0f}',
         ]

@@ -60,11 +60,11 @@ def best_test(runs: list[dict]) -> str:
     )
 
 
-def at_time(run: dict, test: str, measure: str, seconds: float) -> float:
-    """A figure at a moment of a run, between its marks; before the first, between that and nothing."""
+def at(run: dict, test: str, measure: str, key: str, value: float) -> float:
+    """A figure after so many seconds or pixels, between a run's marks; before the first, between that and nothing."""
     marks = [mark for mark in run['marks'] if test in mark]
-    x, y = [mark['seconds'] for mark in marks], [mark[test][measure] for mark in marks]
-    return float(np.interp(seconds, [0.0, *x], [0.0, *y]))
+    x, y = [mark[key] for mark in marks], [mark[test][measure] for mark in marks]
+    return float(np.interp(value, [0.0, *x], [0.0, *y]))
 
 
 def equal_time(runs: dict[str, list[dict]]) -> float:
@@ -85,7 +85,7 @@ def table(runs: dict[str, list[dict]]) -> str:
         speed = np.mean([1e6 * mark['seconds'] / mark['pixels'] for mark in last])
         cells = [spread([mark['one']['AP'] for mark in last]), TESTS[test]]
         cells += [spread([mark[test][measure] for mark in last]) for measure in MEASURES]
-        cells += [spread([at_time(run, test, measure, moment) for run in of]) for measure in MEASURES]
+        cells += [spread([at(run, test, measure, 'seconds', moment) for run in of]) for measure in MEASURES]
         rows.append(f'| {REGIMES[regime]} | {of[0]["rate"]:g} | {speed:.2f} | {" | ".join(cells)} |')
     return '\n'.join(rows)
 

@@ -15,6 +15,7 @@ What is done is not done again: each run is a file in results/regimes/. The tabl
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +24,16 @@ from pathlib import Path
 import numpy as np
 from arms import ROOT, run
 from looks import FIGURES, average_precision, silent
+from mmdet.registry import DATASETS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from pycocotools.coco import COCO
 from regime_configs import NETWORKS, REGIMES, Setup, config_of, set_up
 from regime_data import DATA, OVERLAP, make
 from regime_pool import mine
 from regime_train import MARKS
+
+from mmsniper.chips import ChipKind
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
 RATES = (0.0007, 0.0014, 0.0028, 0.0056)
@@ -139,7 +144,8 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
         return
     out = args.work_dir / path.stem
     pixels = args.gigapixels * 1e9
-    marks = train(config_of(regime, setup, pixels, rate, seed), out, pixels)
+    cfg = config_of(regime, setup, pixels, rate, seed)
+    marks = train(cfg, out, pixels)
     for mark in marks:
         checkpoint = f'mark_{mark["mark"]}.pth'
         mark['one'] = test(out, checkpoint, [], setup)
@@ -152,10 +158,20 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
                 mark['focus'] = test(out, checkpoint, ['--tta'], setup, focus)
     about = dict(data=args.data, network=args.network, regime=regime, seed=seed, rate=rate, gigapixels=args.gigapixels)
     settings = dict(planner=setup.planner.settings, zoom=setup.zoom, slices=setup.slice_size, images=args.val)
+    if regime in VARIANTS:
+        settings['negative_share'] = negative_share(cfg)
     path.write_text(json.dumps(dict(**about, **settings, marks=marks), indent=1) + '\n')
     for checkpoint in out.glob('mark_*.pth'):
         if checkpoint.name != f'mark_{MARKS}.pth':
             checkpoint.unlink()
+
+
+def negative_share(cfg: Config) -> float:
+    """How many of an epoch's chips are negative."""
+    init_default_scope('mmdet')
+    with silent():
+        plan = DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset)).plan(0)
+    return round(float((plan.kind == ChipKind.NEGATIVE).mean()), 4)
 
 
 def result(name: str, setup: Setup, args: argparse.Namespace) -> Path:
