@@ -1,9 +1,9 @@
 """The recipe's settings, one changed at a time: AP at equal network pixels, on the images and networks of regimes.py.
 
 python benchmarks/ablations.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.4] [--seeds 2] [--jobs 2]
-    [--only base visible_30 ...]
+    [--only base visible_30 ...] [--into docs/measured.md]
 
-A run goes through a third of regimes.py's pixels, at the rate that was found there for SNIPER or for crops (searched if
+A run goes through a third of regimes.py's pixels, at the rate that was found there for its way to train (searched if
 it was not), times the square root of the batch's share where that differs. What is done is not done again: each run is
 a file in results/ablations/. The table is printed at the end, with --only base at once if all is there.
 """
@@ -18,12 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from pages import add_pages, show
+from plot_regimes import spread
 from regime_configs import Setup, config_of
 from regime_pool import mine
 from regime_train import MARKS
 from regimes import RATES, RESULTS, arguments, best_rate, pool_map, prepare, test, train
 
-from mmsniper.chips import ChipPlanner
+from mmsniper.chips import ChipPlanner, scale_factor
 
 SHARE = 1 / 3
 VISIBLE = 'train_dataloader.dataset.pipeline.2.min_visible'
@@ -45,6 +47,7 @@ class Variant:
         options: Other values of the config.
         negatives: Negative chips per image and epoch.
         regime: Another way to train, of regimes.py.
+        zoom: Another zoom than the suggested one of those that have one.
     """
 
     title: str
@@ -53,12 +56,14 @@ class Variant:
     options: dict = field(default_factory=dict)
     negatives: int = 0
     regime: str = 'sniper'
+    zoom: float | None = None
 
 
 def variants(setup: Setup) -> dict[str, Variant]:
     """All of them for a data set, by name."""
     side, stride = setup.planner.chip_size, setup.planner.stride
     rois = setup.cfg.model.train_cfg.rcnn.sampler.num
+    finest = max(scale_factor(scale, *setup.image_size) for scale in setup.planner.scales)
     found = dict(
         base=Variant('as suggested'),
         visible_30=Variant('objects valid from 30 % in view, not 50 %', options={VISIBLE: 0.3}),
@@ -80,6 +85,9 @@ def variants(setup: Setup) -> dict[str, Variant]:
             regime='crops',
             options={f'{RPN}.pos_iou_thr': 0.5, f'{RPN}.neg_iou_thr': 0.4},
         ),
+        crops_fine=Variant(f"random crops around SNIPER's finest zoom, {finest:g}", regime='crops', zoom=finest),
+        single=Variant(f'a single scale, zoom {setup.zoom:g}', regime='single'),
+        single_fine=Variant(f"a single scale, SNIPER's finest zoom, {finest:g}", regime='single', zoom=finest),
         rois_half=Variant(f'{rois // 2} RoIs per chip, not {rois}', options={ROIS: rois // 2}),
         rois_double=Variant(f'{2 * rois} RoIs per chip', options={ROIS: 2 * rois}),
         stride=Variant(f'stride {2 * stride:g}, not {stride:g}', planner=dict(stride=2 * stride)),
@@ -100,7 +108,10 @@ def variants(setup: Setup) -> dict[str, Variant]:
                 'model.focus_head': dict(stride=16, feat_channels=setup.cfg.model.neck.out_channels),
             },
         ),
-        **{f'negatives_{n}': Variant(f'{n} negative chips per image and epoch', negatives=n) for n in (1, 2, 4)},
+        **{
+            f'negatives_{n}': Variant(f'{n} negative chip{"s" * (n > 1)} per image and epoch', negatives=n)
+            for n in (1, 2, 4)
+        },
     )
     for n, planner in setup.by_scales.items():
         if n != len(setup.planner.scales):
@@ -113,6 +124,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument('--only', nargs='+', metavar='NAME', help='some of the settings')
     parser.add_argument('--seeds', type=int, default=2, help='runs of each')
+    add_pages(parser)
     args = parser.parse_args()
     setup = prepare(args, parser.error)
     chosen = variants(setup)
@@ -124,7 +136,8 @@ def main() -> None:
     rates = {regime: best_rate(regime, setup, args) for regime in {chosen[name].regime for name in names}}
     runs = [(name, seed) for seed in range(args.seeds) for name in names]
     pool_map(lambda pair: one_run(*pair, chosen[pair[0]], rates[chosen[pair[0]].regime], setup, args), runs, args.jobs)
-    print(table({name: variant.title for name, variant in chosen.items()}, args))
+    titles = {name: variant.title for name, variant in chosen.items()}
+    show(table(titles, args), f'ablations {args.data}', args.into)
 
 
 def one_run(name: str, seed: int, variant: Variant, rate: float, setup: Setup, args: Namespace) -> None:
@@ -149,7 +162,7 @@ def one_run(name: str, seed: int, variant: Variant, rate: float, setup: Setup, a
 def varied(variant: Variant, setup: Setup, pixels: float, rate: float, seed: int) -> tuple[Config, float]:
     """Config of a run, and its learning rate."""
     planner = ChipPlanner(**{**setup.planner.settings, **variant.planner})
-    own = replace(setup, cfg=copy.deepcopy(setup.cfg), planner=planner)
+    own = replace(setup, cfg=copy.deepcopy(setup.cfg), planner=planner, zoom=variant.zoom or setup.zoom)
     batch = variant.batch or round(setup.step_pixels / planner.chip_size**2)
     rate *= (batch / setup.cfg.train_dataloader.batch_size) ** 0.5
     own.cfg.train_dataloader.batch_size = batch
@@ -168,8 +181,8 @@ def result(name: str, seed: int, args: Namespace) -> Path:
 def table(titles: dict[str, str], args: Namespace) -> str:
     """What was measured, as a markdown table; the difference is that of the means."""
     rows = [
-        '| changed | chips per step | AP, all scales | AP small | s | against as suggested |',
-        '|---|---|---|---|---|---|',
+        '| changed | seeds | chips per step | AP, `--tta` | AP small | s | against as suggested |',
+        '|---|---|---|---|---|---|---|',
     ]
     usual = None
     for name, title in titles.items():
@@ -181,12 +194,7 @@ def table(titles: dict[str, str], args: Namespace) -> str:
         usual = np.mean(aps) if usual is None else usual
         small = np.mean([run['tta']['AP_small'] for run in runs])
         seconds = np.mean([run['seconds'] for run in runs])
-        cells = [
-            runs[0]['batch'],
-            f'{np.mean(aps):.3f} ({min(aps):.3f} to {max(aps):.3f})',
-            f'{small:.3f}',
-            f'{seconds:.0f}',
-        ]
+        cells = [len(runs), runs[0]['batch'], spread(aps), f'{small:.3f}', f'{seconds:.0f}']
         rows.append(f'| {title} | {" | ".join(map(str, cells))} | {np.mean(aps) - usual:+.3f} |')
     return '\n'.join(rows)
 

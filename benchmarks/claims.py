@@ -1,6 +1,7 @@
 """What the papers claim, and what was measured of it here, from the results of the other scripts, as one table.
 
 python benchmarks/claims.py [--network tiny] [--gigapixels 0.4] [--coco ANNOTATIONS.json]
+    [--into docs/measured.md]
 
 Reads results/regimes/ (regimes.py) and results/ablations/ (ablations.py) for every data set that they have; COCO-format
 annotations are counted by pixels.py. What has not been run says so.
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pages import add_pages, show
 from plot_regimes import at, best_test, curve, read, spread
 from regime_configs import NETWORKS
 from regime_data import DATA
@@ -29,10 +31,13 @@ def main() -> None:
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help='of the runs')
     parser.add_argument('--gigapixels', type=float, default=0.4, help='of a run of regimes.py')
     parser.add_argument('--coco', type=Path, help='annotations to count pixels of')
+    add_pages(parser)
     args = parser.parse_args()
     names = {data: f'{data}_{args.network}_{args.gigapixels:g}g' for data in DATA}
-    print('| claim | theirs, on COCO | ' + ' | '.join(DATA[data] for data in names) + ' | by |')
-    print('|---' * (len(names) + 3) + '|')
+    rows = [
+        f'| claim | theirs, on COCO | {" | ".join(DATA[data] for data in names)} | by |',
+        '|---' * (len(names) + 3) + '|',
+    ]
     claims: dict[str, tuple[str, Callable[[str], str], str]] = {
         'negative chips add AP: at equal pixels': ('', negatives, 'regimes.py'),
         'at as many positive chips, one scale': ('+2.7', negatives_besides, 'regimes.py'),
@@ -47,7 +52,8 @@ def main() -> None:
         'and against 2 with it trained': ('', against('batch_norm_2', 'batch_norm'), 'ablations.py'),
     }
     for claim, (theirs, measure, script) in claims.items():
-        print(f'| {claim} | {theirs} | {" | ".join(measure(name) for name in names.values())} | `{script}` |')
+        rows.append(f'| {claim} | {theirs} | {" | ".join(measure(name) for name in names.values())} | `{script}` |')
+    show('\n'.join(rows), 'claims', args.into)
     if args.coco:
         print(f'\nNetwork pixels of one scale, 1.3 for them: {pixels(args.coco)} (`pixels.py`)')
 

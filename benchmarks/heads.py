@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from mmengine.config import ConfigDict
 from mmengine.hub import get_config
+from plot_regimes import spread
 from regime_configs import PARSING, Setup
 from regimes import RATES, RESULTS, arguments, best_rate, one_run, pool_map, prepare, result
 
@@ -130,7 +131,7 @@ def table(setups: dict[tuple[str, str], Setup], args: Namespace) -> str:
             paths = [result(f'sniper_{seed}', setups[name, way], args) for seed in range(args.seeds)]
             aps = [json.loads(path.read_text())['marks'][-1]['tta']['AP'] for path in paths if path.exists()]
             means.append(np.mean(aps))
-            cells.append(f'{means[-1]:.3f} ({min(aps):.3f} to {max(aps):.3f})')
+            cells.append(spread(aps))
         rows.append(f'| {DETECTORS[name].title} | {" | ".join(cells)} | {means[0] - means[1]:+.3f} |')
     return '\n'.join(rows)
 

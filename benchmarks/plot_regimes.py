@@ -1,6 +1,7 @@
 """Table and picture of regimes.py: AP at equal pixels and at equal time, of all and of small objects, mean and range.
 
 python benchmarks/plot_regimes.py --data hituav [--network tiny] [--gigapixels 0.4] [--out docs/images/regimes.png]
+    [--into README.md docs/measured.md]
 
 Each way to train stands with its best test: the one of the highest mean AP in the end. Equal time is that of the way
 which is through with its pixels first; what others had by then is taken between their marks.
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from pages import add_pages, show
 from regime_configs import NETWORKS, REGIMES
 from regime_data import DATA
 from regimes import RESULTS
@@ -35,13 +37,14 @@ def main() -> None:
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help='network')
     parser.add_argument('--gigapixels', type=float, default=0.4, help='of a run')
     parser.add_argument('--out', type=Path, help='picture; default beside the results')
+    add_pages(parser)
     args = parser.parse_args()
     name = f'{args.data}_{args.network}_{args.gigapixels:g}g'
     runs = {regime: read(name, regime) for regime in REGIMES}
     runs = {regime: of for regime, of in runs.items() if of}
     if not runs:
         raise SystemExit(f'{RESULTS} has no run {name}_*: benchmarks/regimes.py --data {args.data} makes them')
-    print(table(runs))
+    show(table(runs), f'regimes {args.data}', args.into)
     out = args.out or RESULTS / f'{name}.png'
     draw(runs, out, f'{DATA[args.data]}, {args.network} network')
     print(f'\nWrote {out}')
@@ -73,21 +76,32 @@ def equal_time(runs: dict[str, list[dict]]) -> float:
 
 
 def table(runs: dict[str, list[dict]]) -> str:
-    """Figures in the end and at equal time, as a markdown table."""
+    """Figures in the end and at equal time, as a markdown table whose highest are bold; then the learning rates."""
     moment = equal_time(runs)
-    rows = [
-        f'| trained by | learning rate | s per Mpx | one scale | best test | AP | AP small | AP after {moment:.0f} s | '
-        'AP small |',
-        '|---|---|---|---|---|---|---|---|---|',
-    ]
+    heads = ['AP, one scale', 'AP, best test', 'AP small', f'AP after {moment:.0f} s', 'AP small']
+    names, columns = [], []
     for regime, of in runs.items():
         test, last = best_test(of), [run['marks'][-1] for run in of]
-        speed = np.mean([1e6 * mark['seconds'] / mark['pixels'] for mark in last])
-        cells = [spread([mark['one']['AP'] for mark in last]), TESTS[test]]
-        cells += [spread([mark[test][measure] for mark in last]) for measure in MEASURES]
-        cells += [spread([at(run, test, measure, 'seconds', moment) for run in of]) for measure in MEASURES]
-        rows.append(f'| {REGIMES[regime]} | {of[0]["rate"]:g} | {speed:.2f} | {" | ".join(cells)} |')
-    return '\n'.join(rows)
+        names.append(f'{REGIMES[regime]} ({TESTS[test]})')
+        ends = [[mark[test][measure] for mark in last] for measure in MEASURES]
+        early = [[at(run, test, measure, 'seconds', moment) for run in of] for measure in MEASURES]
+        columns.append([[mark['one']['AP'] for mark in last], *ends, *early])
+    best = [max(range(len(names)), key=lambda row: np.mean(columns[row][column])) for column in range(len(heads))]
+    rows = [f'| trained by (best test) | {" | ".join(heads)} |', '|---' * (len(heads) + 1) + '|']
+    for row, name in enumerate(names):
+        cells = [spread(values) for values in columns[row]]
+        cells = [f'**{cell}**' if row == best[column] else cell for column, cell in enumerate(cells)]
+        rows.append(f'| {name} | {" | ".join(cells)} |')
+    rates = '; '.join(f'{REGIMES[regime]}: {of[0]["rate"]:g}' for regime, of in runs.items())
+    return '\n'.join([*rows, '', f'Seeds: {seeds(runs)}. Learning rates: {rates}.'])
+
+
+def seeds(runs: dict[str, list[dict]]) -> str:
+    """How many each way has."""
+    numbers = {len(of) for of in runs.values()}
+    if len(numbers) == 1:
+        return f'{numbers.pop()} of each'
+    return '; '.join(f'{REGIMES[regime]}: {len(of)}' for regime, of in runs.items())
 
 
 def spread(values: list[float]) -> str:

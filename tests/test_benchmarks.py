@@ -3,6 +3,8 @@
 from importlib import import_module
 from pathlib import Path
 
+import pages
+import plot_regimes
 import pytest
 
 SCRIPTS = sorted(path.stem for path in (Path(__file__).parents[1] / 'benchmarks').glob('*.py'))
@@ -11,3 +13,38 @@ SCRIPTS = sorted(path.stem for path in (Path(__file__).parents[1] / 'benchmarks'
 @pytest.mark.parametrize('name', SCRIPTS)
 def test_a_benchmark_imports_what_it_uses_and_says_what_it_measures(name):
     assert import_module(name).__doc__
+
+
+def test_a_table_takes_the_place_of_the_one_between_its_marks(tmp_path, capsys):
+    page = tmp_path / 'PAGE.md'
+    page.write_text('Before.\n\n<!-- some -->\n| old |\n<!-- /some -->\n\nAfter.\n')
+    for _ in range(2):
+        pages.show('| new |', 'some', [page])
+        assert page.read_text() == 'Before.\n\n<!-- some -->\n\n| new |\n\n<!-- /some -->\n\nAfter.\n'
+    assert capsys.readouterr().out.count('| new |') == 2
+
+
+def test_a_page_without_marks_is_named_and_left_alone(tmp_path):
+    page = tmp_path / 'PAGE.md'
+    page.write_text('<!-- some -->\n')
+    with pytest.raises(SystemExit, match=r'PAGE\.md has no lines <!-- some --> and <!-- /some -->'):
+        pages.show('| new |', 'some', [page])
+    assert page.read_text() == '<!-- some -->\n'
+
+
+def run(seconds, aps):
+    """A run of regimes.py that was measured twice, at one scale."""
+    marks = [
+        dict(mark=n + 1, pixels=1e8 * (n + 1), seconds=seconds * (n + 1), one=dict(AP=ap, AP_small=ap / 2))
+        for n, ap in enumerate(aps)
+    ]
+    return dict(rate=0.001, marks=marks)
+
+
+def test_the_table_of_regimes_compares_at_the_time_of_the_fastest_and_marks_the_highest():
+    table = plot_regimes.table(dict(single=[run(10, (0.1, 0.2)), run(10, (0.1, 0.3))], sniper=[run(20, (0.2, 0.4))]))
+    head, _, single, sniper, _, below = table.splitlines()
+    assert 'AP after 20 s' in head
+    assert single.split(' | ')[1:4] == ['0.250 (0.200 to 0.300)'] * 2 + ['0.125 (0.100 to 0.150)']
+    assert sniper.split(' | ')[1:] == ['**0.400**', '**0.400**', '**0.200**', '0.200', '0.100 |']
+    assert below.startswith('Seeds: single scale: 2; SNIPER: 1. ')
