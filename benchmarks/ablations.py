@@ -31,6 +31,8 @@ SHARE = 1 / 3
 VISIBLE = 'train_dataloader.dataset.pipeline.2.min_visible'
 RPN, RCNN = 'model.train_cfg.rpn.assigner', 'model.train_cfg.rcnn.assigner'
 PLAIN_RPN = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0.3, match_low_quality=True)
+# mmdet's.
+THRESHOLDS = {f'{RPN}.pos_iou_thr': 0.7, f'{RPN}.neg_iou_thr': 0.3}
 ROIS = 'model.train_cfg.rcnn.sampler.num'
 NORM = 'model.backbone.norm_cfg'
 BATCH_NORM = {NORM: dict(_delete_=True, type='BN', requires_grad=True)}
@@ -76,18 +78,25 @@ def variants(setup: Setup) -> dict[str, Variant]:
             "all objects of a chip are learnt (mmdet's assigners)",
             options={RPN: dict(PLAIN_RPN, _delete_=True), f'{RCNN}.type': 'MaxIoUAssigner'},
         ),
-        iou=Variant(
-            'RPN: IoU 0.7 and 0.3, not 0.5 and 0.4', options={f'{RPN}.pos_iou_thr': 0.7, f'{RPN}.neg_iou_thr': 0.3}
-        ),
-        crops=Variant("random crops, mmdet's labels", regime='crops'),
-        crops_iou=Variant(
-            'random crops, RPN: IoU 0.5 and 0.4',
+        iou=Variant('RPN: IoU 0.7 and 0.3, not 0.5 and 0.4', options=THRESHOLDS),
+        crops=Variant('random crops', regime='crops'),
+        crops_iou=Variant('random crops, RPN: IoU 0.7 and 0.3', regime='crops', options=THRESHOLDS),
+        crops_empty=Variant(
+            'random crops, those without an object as they fall',
             regime='crops',
-            options={f'{RPN}.pos_iou_thr': 0.5, f'{RPN}.neg_iou_thr': 0.4},
+            options={'train_dataloader.dataset.pipeline.3.allow_negative_crop': True},
+        ),
+        slices=Variant('offline slices', regime='slices'),
+        slices_iou=Variant('offline slices, RPN: IoU 0.7 and 0.3', regime='slices', options=THRESHOLDS),
+        slices_empty=Variant(
+            'offline slices, those without an object as they fall',
+            regime='slices',
+            options={'train_dataloader.dataset.filter_cfg.filter_empty_gt': False},
         ),
         crops_fine=Variant(f"random crops around SNIPER's finest zoom, {finest:g}", regime='crops', zoom=finest),
         single=Variant(f'a single scale, zoom {setup.zoom:g}', regime='single'),
         single_fine=Variant(f"a single scale, SNIPER's finest zoom, {finest:g}", regime='single', zoom=finest),
+        single_iou=Variant('a single scale, RPN: IoU 0.7 and 0.3', regime='single', options=THRESHOLDS),
         rois_half=Variant(f'{rois // 2} RoIs per chip, not {rois}', options={ROIS: rois // 2}),
         rois_double=Variant(f'{2 * rois} RoIs per chip', options={ROIS: 2 * rois}),
         stride=Variant(f'stride {2 * stride:g}, not {stride:g}', planner=dict(stride=2 * stride)),
@@ -179,23 +188,24 @@ def result(name: str, seed: int, args: Namespace) -> Path:
 
 
 def table(titles: dict[str, str], args: Namespace) -> str:
-    """What was measured, as a markdown table; the difference is that of the means."""
+    """What was measured, as a markdown table; the difference is that of the means of the seeds that both have."""
     rows = [
-        '| changed | seeds | chips per step | AP, `--tta` | AP small | s | against as suggested |',
+        '| changed | seeds | images per step | AP, `--tta` | AP small | s | against as suggested |',
         '|---|---|---|---|---|---|---|',
     ]
-    usual = None
+    usual: dict[int, float] = {}
     for name, title in titles.items():
         paths = [result(name, seed, args) for seed in range(9)]
         runs = [json.loads(path.read_text()) for path in paths if path.exists()]
         if not runs:
             continue
-        aps = [run['tta']['AP'] for run in runs]
-        usual = np.mean(aps) if usual is None else usual
-        small = np.mean([run['tta']['AP_small'] for run in runs])
-        seconds = np.mean([run['seconds'] for run in runs])
-        cells = [len(runs), runs[0]['batch'], spread(aps), f'{small:.3f}', f'{seconds:.0f}']
-        rows.append(f'| {title} | {" | ".join(map(str, cells))} | {np.mean(aps) - usual:+.3f} |')
+        aps = {run['seed']: run['tta']['AP'] for run in runs}
+        usual = usual or aps
+        both = [aps[seed] - usual[seed] for seed in aps if seed in usual]
+        small, seconds = np.mean([run['tta']['AP_small'] for run in runs]), np.mean([run['seconds'] for run in runs])
+        cells = [len(runs), runs[0]['batch'], spread(list(aps.values())), f'{small:.3f}', f'{seconds:.0f}']
+        cells.append(f'{np.mean(both):+.3f}' if both else '')
+        rows.append(f'| {title} | {" | ".join(map(str, cells))} |')
     return '\n'.join(rows)
 
 

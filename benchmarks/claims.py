@@ -85,22 +85,24 @@ def three_scales(name: str) -> str:
 
 
 def against(worse: str, better: str = 'base') -> Callable[[str], str]:
-    """AP of an ablation less that of another."""
+    """AP of an ablation less that of another, over the seeds that both have."""
+    pair = better, worse
 
     def measure(name: str) -> str:
-        aps = {key: [run['tta']['AP'] for run in ablations(name) if run['name'] == key] for key in (better, worse)}
-        return difference(aps[better], aps[worse]) if all(aps.values()) else MISSING
+        aps = {key: {run['seed']: run['tta']['AP'] for run in ablations(name) if run['name'] == key} for key in pair}
+        seeds = sorted(set.intersection(*map(set, aps.values())))
+        return difference(*([aps[key][seed] for seed in seeds] for key in pair)) if seeds else MISSING
 
     return measure
 
 
 def share_of_snip(name: str) -> str:
-    """Pixels after which SNIPER has the AP that SNIP ends with, of SNIP's; both by their best tests."""
+    """Pixels after which SNIPER has the AP that SNIP ends with, of SNIP's; at one scale, which all marks have."""
     snip, sniper = read(name, 'snip'), read(name, 'sniper')
     if not (snip and sniper):
         return MISSING
-    wanted = np.mean([run['marks'][-1][best_test(snip)]['AP'] for run in snip])
-    x, y = curve(sniper, best_test(sniper), 'AP', 'pixels')
+    wanted = np.mean([run['marks'][-1]['one']['AP'] for run in snip])
+    x, y = curve(sniper, 'one', 'AP', 'pixels')
     whole = np.mean([run['marks'][-1]['pixels'] for run in snip])
     means = y.mean(1)
     if means[-1] < wanted:

@@ -40,6 +40,8 @@ JITTER = (0.5, 2.0)
 TTA_ZOOMS = (1.5, 1.0, 0.67)
 # mmengine reads the configs of packages in a way that two threads cannot at once.
 PARSING = threading.Lock()
+# RoIs of a whole image, as mmdet has them; chips, crops and slices have those of a chip.
+WHOLE_ROIS = 512
 # Steps over which the learning rate rises, and over which weights are averaged, of all.
 WARM_UP, AVERAGED = 0.05, 0.08
 
@@ -165,6 +167,7 @@ def _chips(cfg: Config, regime: str, setup: Setup) -> float:
         chips.planner = dict(type='PyramidPlanner', **written)
         # Views of an image differ in size: one at a time, or a batch is padded to the largest.
         cfg.train_dataloader.update(batch_size=1, batch_sampler=None)
+        cfg.model.train_cfg.rcnn.sampler.num = WHOLE_ROIS
         return setup.image_pixels * float(
             np.mean([scale_factor(scale, *setup.image_size) ** 2 for scale in planner.scales])
         )
@@ -180,9 +183,15 @@ def _chips(cfg: Config, regime: str, setup: Setup) -> float:
 
 
 def _plain(cfg: Config, regime: str, setup: Setup) -> float:
-    """The data of mmdet's own ways, its labels and samplers; network pixels of a step."""
+    """The data of mmdet's own ways, its labels and samplers; network pixels of a step.
+
+    What would cost them AP in so short a training is left out (ablations.py): no crop or slice is without objects, and
+    the RPN has the IoU thresholds that suit the network's anchors.
+    """
     with PARSING:
         plain = Config.fromfile(PLAIN)
+    rpn, ours = copy.deepcopy(plain.model.train_cfg.rpn), cfg.model.train_cfg.rpn.assigner
+    rpn.assigner.update(pos_iou_thr=ours.pos_iou_thr, neg_iou_thr=ours.neg_iou_thr)
     proposals = dict(plain.model.train_cfg.rpn_proposal, nms_pre=cfg.model.train_cfg.rpn_proposal.nms_pre)
     rcnn = copy.deepcopy(plain.model.train_cfg.rcnn)
     chip, zoom = setup.planner.chip_size, setup.zoom
@@ -196,7 +205,7 @@ def _plain(cfg: Config, regime: str, setup: Setup) -> float:
     elif regime == 'crops':
         resize = [
             dict(type='RandomResize', scale=_edges(setup, (1.0,))[0], ratio_range=JITTER, keep_ratio=True),
-            dict(type='RandomCrop', crop_size=(chip, chip), allow_negative_crop=True),
+            dict(type='RandomCrop', crop_size=(chip, chip), allow_negative_crop=False),
         ]
     else:
         folder = sliced(setup.folder, setup.slice_size)
@@ -205,7 +214,7 @@ def _plain(cfg: Config, regime: str, setup: Setup) -> float:
         pixels = chip**2
         rcnn.sampler.num = setup.cfg.model.train_cfg.rcnn.sampler.num  # as many per pixel as ours
     batch = max(round(setup.step_pixels / pixels), 1)
-    cfg.model.train_cfg = ConfigDict(rpn=plain.model.train_cfg.rpn, rpn_proposal=proposals, rcnn=rcnn)
+    cfg.model.train_cfg = ConfigDict(rpn=rpn, rpn_proposal=proposals, rcnn=rcnn)
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations', with_bbox=True),
@@ -213,10 +222,11 @@ def _plain(cfg: Config, regime: str, setup: Setup) -> float:
         dict(type='RandomFlip', prob=0.5),
         dict(type='PackDetInputs'),
     ]
+    filter_cfg = dict(filter_empty_gt=regime == 'slices')
     cfg.train_dataloader = ConfigDict(
         batch_size=batch,
         sampler=dict(type='InfiniteSampler', shuffle=True),
-        dataset=coco(setup, folder, 'train', filter_cfg=dict(filter_empty_gt=False), pipeline=pipeline),
+        dataset=coco(setup, folder, 'train', filter_cfg=filter_cfg, pipeline=pipeline),
     )
     cfg.tta_model.tta_cfg.update(scales=[round(zoom * factor, 3) for factor in TTA_ZOOMS], ranges=None)
     return batch * pixels

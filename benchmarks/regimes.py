@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -181,14 +182,20 @@ def result(name: str, setup: Setup, args: argparse.Namespace) -> Path:
 
 
 def train(cfg: Config, out: Path, pixels: float) -> list[dict]:
-    """Train until it has gone through so many pixels; what it took until each mark."""
-    marks = out / 'marks.json'
+    """Train until it has gone through so many pixels; what it took until each mark.
+
+    Goes on where an earlier call of the same config stopped; one of another config is begun anew.
+    """
+    marks, config = out / 'marks.json', config_file(out)
+    if out.exists() and not (config.exists() and config.read_text() == cfg.pretty_text):
+        print(f'{out} has a training by another config: it begins anew')
+        shutil.rmtree(out)
     if not marks.exists() or json.loads(marks.read_text())[-1]['mark'] < MARKS:
         out.mkdir(parents=True, exist_ok=True)
         for old in out.glob('*.bbox.json'):
             old.unlink()
-        cfg.dump(config_file(out))
-        run([ROOT / 'benchmarks/regime_train.py', config_file(out), out, pixels], out / 'log.txt')
+        cfg.dump(config)
+        run([ROOT / 'benchmarks/regime_train.py', config, out, pixels], out / 'log.txt')
     return json.loads(marks.read_text())
 
 

@@ -1,11 +1,14 @@
 """Benchmarks are run by hand and hours long; that each at least starts is seen here."""
 
+import json
 from importlib import import_module
 from pathlib import Path
 
 import pages
 import plot_regimes
 import pytest
+import regimes
+from mmengine.config import Config
 
 SCRIPTS = sorted(path.stem for path in (Path(__file__).parents[1] / 'benchmarks').glob('*.py'))
 
@@ -48,3 +51,19 @@ def test_the_table_of_regimes_compares_at_the_time_of_the_fastest_and_marks_the_
     assert single.split(' | ')[1:4] == ['0.250 (0.200 to 0.300)'] * 2 + ['0.125 (0.100 to 0.150)']
     assert sniper.split(' | ')[1:] == ['**0.400**', '**0.400**', '**0.200**', '0.200', '0.100 |']
     assert below.startswith('Seeds: single scale: 2; SNIPER: 1. ')
+
+
+def test_a_training_of_another_config_is_not_taken_for_this_one(tmp_path, monkeypatch, capsys):
+    started = []
+
+    def train(command, log):
+        started.append(json.loads((out / 'marks.json').read_text()) if (out / 'marks.json').exists() else [])
+        (out / 'marks.json').write_text(json.dumps([*started[-1], dict(mark=2 * (len(started[-1]) + 1))]))
+
+    monkeypatch.setattr(regimes, 'run', train)
+    out = tmp_path / 'training'
+    for lr, behind in ((0.1, 0), (0.1, 1), (0.1, None), (0.2, 0)):
+        n = len(started)
+        regimes.train(Config(dict(lr=lr)), out, 1e6)
+        assert [len(marks) for marks in started[n:]] == ([] if behind is None else [behind])
+    assert capsys.readouterr().out.count('begins anew') == 1
