@@ -20,7 +20,7 @@ import numpy as np
 from mmengine.config import Config
 from pages import add_pages, show
 from plot_regimes import spread
-from regime_configs import Setup, config_of
+from regime_configs import REGIMES, Setup, config_of
 from regime_pool import mine
 from regime_train import MARKS
 from regimes import RATES, RESULTS, arguments, best_rate, pool_map, prepare, test, train
@@ -66,6 +66,11 @@ def variants(setup: Setup) -> dict[str, Variant]:
     side, stride = setup.planner.chip_size, setup.planner.stride
     rois = setup.cfg.model.train_cfg.rcnn.sampler.num
     finest = max(scale_factor(scale, *setup.image_size) for scale in setup.planner.scales)
+    plain = {}
+    for regime in ('single', 'crops', 'slices'):
+        title = REGIMES[regime]
+        plain[regime] = Variant(title, regime=regime)
+        plain[f'{regime}_iou'] = Variant(f'{title}, RPN: IoU 0.7 and 0.3', regime=regime, options=THRESHOLDS)
     found = dict(
         base=Variant('as suggested'),
         visible_30=Variant('objects valid from 30 % in view, not 50 %', options={VISIBLE: 0.3}),
@@ -79,24 +84,19 @@ def variants(setup: Setup) -> dict[str, Variant]:
             options={RPN: dict(PLAIN_RPN, _delete_=True), f'{RCNN}.type': 'MaxIoUAssigner'},
         ),
         iou=Variant('RPN: IoU 0.7 and 0.3, not 0.5 and 0.4', options=THRESHOLDS),
-        crops=Variant('random crops', regime='crops'),
-        crops_iou=Variant('random crops, RPN: IoU 0.7 and 0.3', regime='crops', options=THRESHOLDS),
+        **plain,
         crops_empty=Variant(
             'random crops, those without an object as they fall',
             regime='crops',
             options={'train_dataloader.dataset.pipeline.3.allow_negative_crop': True},
         ),
-        slices=Variant('offline slices', regime='slices'),
-        slices_iou=Variant('offline slices, RPN: IoU 0.7 and 0.3', regime='slices', options=THRESHOLDS),
         slices_empty=Variant(
             'offline slices, those without an object as they fall',
             regime='slices',
             options={'train_dataloader.dataset.filter_cfg.filter_empty_gt': False},
         ),
         crops_fine=Variant(f"random crops around SNIPER's finest zoom, {finest:g}", regime='crops', zoom=finest),
-        single=Variant(f'a single scale, zoom {setup.zoom:g}', regime='single'),
-        single_fine=Variant(f"a single scale, SNIPER's finest zoom, {finest:g}", regime='single', zoom=finest),
-        single_iou=Variant('a single scale, RPN: IoU 0.7 and 0.3', regime='single', options=THRESHOLDS),
+        single_fine=Variant(f"single scale, SNIPER's finest zoom, {finest:g}", regime='single', zoom=finest),
         rois_half=Variant(f'{rois // 2} RoIs per chip, not {rois}', options={ROIS: rois // 2}),
         rois_double=Variant(f'{2 * rois} RoIs per chip', options={ROIS: 2 * rois}),
         stride=Variant(f'stride {2 * stride:g}, not {stride:g}', planner=dict(stride=2 * stride)),
