@@ -22,10 +22,10 @@ env:  ## make the virtual environment (.venv, or .venv-onedl for the fork)
 demo: env  ## the whole recipe on generated data: some twelve minutes on two cores
 	$(BIN)/python tools/demo.py
 
-test: env  ## run the tests with coverage
-	$(BIN)/python -m pytest -n auto --cov=mmsniper $(ARGS)
+test: env  ## run the tests
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
-test-all: env  ## run the slow tests as well
+test-all: env  ## run the slow tests as well, with coverage: a third longer
 	$(BIN)/python -m pytest -n auto --cov=mmsniper -m '' $(ARGS)
 
 smoke: env  ## run the short set of tests

@@ -1,3 +1,4 @@
+import gc
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import torch
 import yapf  # noqa: F401, its grammar is written into the user's cache at the first import: before there are workers
 from mmdet.registry import MODELS
 from mmdet.visualization import DetLocalVisualizer
-from mmengine.config import Config, utils
+from mmengine.config import Config, config, utils
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
@@ -24,6 +25,12 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 torch.set_num_threads(1)
 
 PLANNER = dict(scales=[2.0, 1.0, (128, 128)], valid_ranges=[(None, 40), (30, 90), (70, None)], chip_size=128, stride=16)
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what all modules made: mmengine calls it for every data set it reads."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +54,11 @@ def _plain_config_text(monkeypatch):
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _metafiles_read_once():
-    """For each base that is mmdet's, mmengine reads the metafiles of all of mmdet's models: a second per config."""
+def _packages_looked_up_once():
+    """For each base that is mmdet's, mmengine lists what is installed and reads the metafiles of all of its models."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, 'load', cache(utils.load))
+        patch.setattr(config, 'is_installed', cache(config.is_installed))
         yield
 
 
@@ -64,7 +72,7 @@ def messages(caplog):
     logger.removeHandler(caplog.handler)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def configs():
     """The folder of configs."""
     return Path(__file__).parents[1] / 'configs'
