@@ -109,7 +109,7 @@ def write_config(name: str, arm: str, folder: Path, args: object) -> tuple[Path,
     data = read_fingerprint(str(folder / 'train.json'))
     path.parent.mkdir(parents=True, exist_ok=True)
     images = folder / 'images'
-    files = DataFiles(folder / 'train.json', folder / 'val.json', images, images, [], len(data), 0)
+    files = DataFiles(folder / 'train.json', folder / 'val.json', images, images, [], len(data))
     found = suggest(data, base, epochs=1)
     text = config_text(data, base, found, files, f'{DATA[name]}, {ARMS[arm]}')
     planner = found.planner

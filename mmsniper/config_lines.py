@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 WIDTH = 116
@@ -37,3 +38,16 @@ def one_line(value: Any) -> str:
     if isinstance(value, tuple):
         return f'({", ".join(map(one_line, value))}{"," if len(value) == 1 else ""})'
     return repr(value)
+
+
+def written_scales(scales: Iterable) -> list:
+    """Scales of a planner as people write them."""
+    return [tuple(map(int, scale)) if isinstance(scale, (tuple, list)) else scale for scale in scales]
+
+
+def written_ranges(ranges: Iterable) -> list[tuple]:
+    """Ranges of a planner as people write them: whole numbers, None for an open end."""
+    return [
+        tuple(None if end is None or end in (0, float('inf')) else int(end) if end == int(end) else end for end in pair)
+        for pair in ranges
+    ]

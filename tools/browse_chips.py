@@ -26,6 +26,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mmsniper.chips import ChipKey
+from mmsniper.datasets import ChipDataset
 from mmsniper.image_files import spread
 from mmsniper.visualization import (
     chip_legend,
@@ -65,12 +66,14 @@ def main() -> None:
         try:
             proposals = propose(info) if propose else None
             pictures = {f'{name}.png': draw_image(dataset.planner, info, keys, proposals)}
+            if keys:
+                shown = [keys[n] for n in spread(len(keys), args.max_chips)]
+                few = f'{len(shown)} of {len(keys)} chips; --max-chips shows more' if len(shown) < len(keys) else ''
+                pictures[f'{name}_chips.png'] = draw_chips(samples, dataset, shown, few)
+        except RuntimeError as error:  # names the image
+            raise SystemExit(f'error: {error}') from error
         except ValueError as error:
             raise SystemExit(f'error: {info["img_path"]}: {error}') from error
-        if keys:
-            shown = [keys[n] for n in spread(len(keys), args.max_chips)]
-            left_out = f'{len(shown)} of {len(keys)} chips; --max-chips shows more' if len(shown) < len(keys) else ''
-            pictures[f'{name}_chips.png'] = draw_chips(samples, dataset.planner.scales, shown, left_out)
         for file_name, picture in pictures.items():
             cv2.imwrite(str(out_dir / file_name), picture)
         written += len(pictures)
@@ -82,20 +85,21 @@ def main() -> None:
         print(f'warning: {args.proposals} has no proposals for {n} of these {len(chosen)} images: {names}')
 
 
-def draw_chips(samples: Dataset, scales: tuple, keys: list[ChipKey], title: str) -> np.ndarray:
+def draw_chips(samples: Dataset, dataset: ChipDataset, keys: list[ChipKey], title: str) -> np.ndarray:
     """The network's inputs in a grid, with their labels and a legend; those larger than a panel are reduced.
 
     Args:
         samples: Cuts the chips.
-        scales: The planner's.
+        dataset: Planned them.
         keys: Which chips.
         title: Of the whole, '' for none.
     """
     tiles = []
     for key in keys:
         packed = samples[key]
-        chip = draw_chip(packed['inputs'], packed['data_samples'], samples.metainfo['classes'])
-        tiles.append(titled(chip, chip_title(packed['data_samples'], scales, key.kind), scale_colour(key.scale_idx)))
+        chip = draw_chip(packed['inputs'], packed['data_samples'], dataset.classes)
+        title_of_chip = chip_title(packed['data_samples'], dataset.planner.scales, key.kind)
+        tiles.append(titled(chip, title_of_chip, scale_colour(key.scale_idx)))
     picture = with_legend(grid(tiles), chip_legend())
     return titled(picture, title, (225, 225, 225)) if title else picture
 

@@ -70,8 +70,7 @@ def main() -> None:
     print('\n'.join(describe(summary, dataset.planner.scales, asdict(settings))))
     if left_out:
         print(f'left out of what training does: {", ".join(left_out)}')
-    classes = dataset.metainfo['classes'] if isinstance(dataset.metainfo, dict) else dataset.metainfo[0]['classes']
-    print(f'in {args.out}; plain mmdet trains on it by\n{mmdet_config(args.out, classes, dataset.planner)}')
+    print(f'in {args.out}; plain mmdet trains on it by\n{mmdet_config(args.out, dataset.classes, dataset.planner)}')
 
 
 if __name__ == '__main__':

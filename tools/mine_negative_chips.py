@@ -56,7 +56,7 @@ def main() -> None:
 
     images = tqdm(mine(dataset, proposals, min_proposals), 'mining', len(dataset.table))
     versions = dict(mmsniper=__version__, mmdet=mmdet.__version__, mmengine=mmengine.__version__)
-    about = dict(classes=list(dataset.metainfo.get('classes', ())))
+    about = dict(classes=list(dataset.classes))
     try:
         pool = NegativePool.build(dataset.planner, min_proposals, images, about, versions)
     except ValueError as error:

@@ -201,9 +201,7 @@ class Recipe:
             checkpoint = last_checkpoint(trained)
         except ValueError as error:
             raise SystemExit(f'error: {error}') from error
-        self._run(
-            name, 'test.py', config, checkpoint, '--work-dir', self.work_dir / ('test' if name == 'test' else name)
-        )
+        self._run(name, 'test.py', config, checkpoint, '--work-dir', self.work_dir / name)
 
     def _begin(self, title: str, name: str, cfg: Config, output: Path) -> tuple[Path | None, bool]:
         """The stage's config written, None if all is done already; and whether an unfinished run has the settings."""

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import MessageHub
-from mmengine.registry import FUNCTIONS, MODELS
+from mmengine.registry import MODELS
 from torch import nn
 
 from ..models.memory import kept_for_backward
@@ -56,11 +55,9 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
     device = device or get_device()
     on_gpu = device.startswith('cuda')
     n_samples = run.batch_size if on_gpu else min(run.batch_size, SAMPLES_ON_CPU)
-    settings = dict(run.cfg.train_dataloader.get('collate_fn') or dict(type='pseudo_collate'))
-    collate = FUNCTIONS.get(settings.pop('type')) or pseudo_collate
     indices = [n * len(run.train.dataset) // n_samples for n in range(n_samples)]
     try:
-        batch = collate([run.train.dataset[n] for n in indices], **settings)
+        batch = run.train.collate_fn([run.train.dataset[n] for n in indices])
     except Exception as error:  # of any transform
         yield Finding(ERROR, 'first batch', f'cannot be loaded: {error}', 'Training would stop with this.')
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmengine.config import Config
+
 from ..registry import type_name
 from .findings import NOTE, WARNING, Finding
 from .planned_run import PlannedRun
@@ -45,10 +47,9 @@ def check_learning_rate(run: PlannedRun) -> Iterator[Finding]:
             'not said again):',
             f'optim_wrapper = dict(optimizer=dict(lr={fit:.3g}))\nauto_scale_lr = dict(base_batch_size={batch})',
         )
-    schedulers = run.cfg.get('param_scheduler') or []
-    schedulers = schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
     fitted = rate * batch / base if base and scaling.get('enable') else rate
-    if fitted >= NEEDS_WARM_UP and optimizer.get('type') == 'SGD' and not any(map(is_warm_up, schedulers)):
+    warms_up = any(map(is_warm_up, listed_schedulers(run.cfg)))
+    if fitted >= NEEDS_WARM_UP and optimizer.get('type') == 'SGD' and not warms_up:
         yield Finding(
             WARNING,
             'learning rate',
@@ -56,6 +57,14 @@ def check_learning_rate(run: PlannedRun) -> Iterator[Finding]:
             'New heads give large gradients at first, by which a trained backbone is spoilt or the loss becomes nan.',
             "param_scheduler = [dict(type='LinearLR', start_factor=1 / 30, by_epoch=False, begin=0, end=500), ...]",
         )
+
+
+def listed_schedulers(cfg: Config) -> list[dict]:
+    """The schedulers of a config, which may be one; several optimizers' own are left to who writes them."""
+    schedulers = cfg.get('param_scheduler') or []
+    if isinstance(schedulers, dict):
+        return [schedulers] if 'type' in schedulers else []
+    return list(schedulers)
 
 
 def is_warm_up(scheduler: dict) -> bool:

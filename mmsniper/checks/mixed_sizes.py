@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..datasets import MixedSizeBatchSampler
+from ..models.batch_norm import batch_norms
 from ..registry import type_name
 from .findings import NOTE, WARNING, Finding
-from .normalization import batch_norms
 from .planned_run import PlannedRun
 
 
@@ -37,7 +37,7 @@ def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
         )
     hooks = [type_name(hook.get('type')) for hook in run.cfg.get('custom_hooks') or []]
     n_sizes = int((batches.shares[-1] > 0).sum())
-    trained = [] if run.model is None else batch_norms(run.model, run.model)[0]
+    trained = {} if run.model is None else batch_norms(run.model)[0]
     if n_sizes > 1 and trained and 'BatchNormCalibrationHook' not in hooks:
         yield Finding(
             NOTE,

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 
 from mmengine.config import Config
-from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm, _BatchNorm
-from torch import nn
+from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm
 
 from ..config_lines import one_line
+from ..models.batch_norm import batch_norms
 from .findings import WARNING, Finding
 from .planned_run import PlannedRun
 
@@ -21,9 +21,9 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
     """Batch norm that is trained has enough samples; one that is frozen has something to go by."""
     if run.model is None:
         return
-    trained = batch_norms(run.model, run.model)[0]
-    frozen = batch_norms(run.model, getattr(run.model, 'backbone', run.model))[1]
-    synced = all(isinstance(layer, SyncBatchNorm) for layer in trained or frozen)
+    trained, _ = batch_norms(run.model)
+    _, frozen = batch_norms(run.model, getattr(run.model, 'backbone', None))
+    synced = all(isinstance(layer, SyncBatchNorm) for layer in (trained or frozen).values())
     least = min(run.step_samples)
     samples = least * (run.world_size if synced else 1)
     fit = math.ceil(FEW_SAMPLES * run.batch_size / least)
@@ -62,16 +62,6 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
             'Frozen at mean 0 and variance 1 it normalizes nothing, and deep networks do not learn.',
             '\n'.join(lines),
         )
-
-
-def batch_norms(model: nn.Module, part: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
-    """Layers of batch norm in a part of a model: those that training trains, and frozen ones."""
-    mode = model.training
-    model.train()  # as norm_eval and frozen_stages have it
-    layers = [layer for layer in part.modules() if isinstance(layer, _BatchNorm)]
-    found = [layer for layer in layers if layer.training], [layer for layer in layers if not layer.training]
-    model.train(mode)
-    return found
 
 
 def has_weights(cfg: Config) -> bool:

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets import ChipDataset, ChipSampler, MixedSizeBatchSampler
+from ..datasets import ChipDataset, MixedSizeBatchSampler
 
 
 @dataclass
@@ -106,7 +106,3 @@ class PlannedRun:
         """Samples per step and process, for each of mixed chip sizes; else of all steps."""
         batches = None if self.train is None else self.train.batch_sampler
         return batches.chips.tolist() if isinstance(batches, MixedSizeBatchSampler) else [self.batch_size]
-
-    def chip_sampler(self) -> ChipSampler | None:
-        """The transform that cuts chips, behind ``ChipDataset``."""
-        return None if self.chips is None else self.chips.pipeline.sampler

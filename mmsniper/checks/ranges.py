@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..chips import VALID, BoxTable, ChipPlanner, PlanLabels
+from ..config_lines import written_ranges, written_scales
 from .findings import NOTE, WARNING, Finding
 from .planned_run import PlannedRun
 
@@ -19,12 +20,13 @@ SUGGEST = 'mmsniper suggest ANNOTATIONS.json  # plans scales and ranges for your
 
 def check_ranges(run: PlannedRun) -> Iterator[Finding]:
     """Small objects are shown large, large ones small; each is taught somewhere, at a size that shows it."""
-    chips, sampler = run.chips, run.chip_sampler()
+    chips = run.chips
     if chips is None:
         if run.data is not None:
             yield Finding(NOTE, 'ranges', 'does not apply: the data are whole images', 'Only chips have ranges.')
         return
     yield from check_order(chips.planner, chips.table)
+    sampler = chips.pipeline.sampler
     if sampler is not None:
         plan = chips.current_plan
         labels = PlanLabels.of_plan(chips.planner, chips.table, plan, sampler.min_visible, sampler.min_side)
@@ -37,19 +39,15 @@ def check_order(planner: ChipPlanner, table: BoxTable) -> Iterator[Finding]:
     ranges = planner.valid_ranges
     for fine, coarse in np.argwhere(factors[:, None] > factors[None] * 1.05):
         if (ranges[fine] >= ranges[coarse]).all() and (ranges[fine] > ranges[coarse]).any():
-            settings = planner.settings
-            pairs = [tuple(pair) for pair in settings['valid_ranges']]
-            scales = [tuple(scale) if isinstance(scale, list) else scale for scale in settings['scales']]
-            rows = np.argsort(-factors, kind='stable')
-            by_size = sorted(range(len(pairs)), key=lambda n: ranges[n].tolist())
-            ordered = [scales[n] for n in rows], [_whole(pairs[n]) for n in by_size]
+            scales = written_scales(planner.scales[n] for n in np.argsort(-factors, kind='stable'))
+            pairs = written_ranges(sorted(ranges.tolist()))
             yield Finding(
                 WARNING,
                 'ranges',
                 f'scales stand in the wrong order for the ranges: objects of {_range(ranges[coarse])} px are shown at '
                 f'zoom {factors[coarse]:.2g}, those of {_range(ranges[fine])} px at {factors[fine]:.2g}',
                 'Small objects are to be enlarged, large ones reduced; this does the opposite, and costs more.',
-                f'train_dataloader = dict(dataset=dict(planner=dict(scales={ordered[0]}, valid_ranges={ordered[1]})))',
+                f'train_dataloader = dict(dataset=dict(planner=dict(scales={scales}, valid_ranges={pairs})))',
             )
             return
 
@@ -117,9 +115,3 @@ def check_labels(planner: ChipPlanner, table: BoxTable, labels: PlanLabels, scal
 
 def _range(limits: np.ndarray) -> str:
     return f'[{limits[0]:g}, {limits[1]:g})'
-
-
-def _whole(pair: tuple) -> tuple:
-    """A range as a config writes it."""
-    low, high = (int(v) if v is not None and v == int(v) else v for v in pair)
-    return (low or None, high)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ..config_lines import text
 from .findings import NOTE, WARNING, Finding
-from .learning_rate import is_warm_up
+from .learning_rate import is_warm_up, listed_schedulers
 from .planned_run import PlannedRun
 
 # Fewer steps teach a detector little, pretrained or not.
@@ -18,6 +18,7 @@ WARM_UP_SHARE = 1 / 3
 LENGTHS = ('begin', 'end', 'T_max', 'milestones')
 MENDED = ('LinearLR', 'ConstantLR', 'MultiStepLR', 'CosineAnnealingLR', 'PolyLR')
 FOREVER = 10**8  # mmengine's default end is 10**9
+ONE_EPOCH = 'To a loop of iterations the whole run is one epoch: the learning rate does not change as meant.'
 HIGH = 'the learning rate stays high, and the last, precise part of learning is missing.'
 
 
@@ -38,9 +39,7 @@ def check_schedule(run: PlannedRun) -> Iterator[Finding]:
             'A detector needs some thousands to learn more than where objects are likely.',
             _longer(run, updates),
         )
-    schedulers = run.cfg.get('param_scheduler') or []
-    if isinstance(schedulers, (list, tuple)):  # one per optimizer is left to who writes that
-        yield from _check_schedulers(run, list(schedulers), steps)
+    yield from _check_schedulers(run, listed_schedulers(run.cfg), steps)
     yield from _check_validation(run)
 
 
@@ -75,21 +74,16 @@ class _Look:
             return
         unit = run.steps_per_epoch if self.by_epoch else 1
         if self.by_epoch and not run.by_epoch and (not converted or 'end' not in scheduler):
-            self._counts_epochs_in_a_loop_of_iterations(converted)
+            what = f'{self.kind} counts epochs (by_epoch=True, the default), but the loop counts iterations'
+            if converted:
+                what = f'{self.kind} has no end: in a loop of iterations, mmengine ends it after the first epoch'
+            self._fault(what, ONE_EPOCH)
             longest = max([0, *(v for one in self.lengths.values() for v in _listed(one) if v < FOREVER)])
             if unit and not converted and longest * unit > 1.05 * steps:
                 unit = 1  # they were meant as iterations
         self.known = unit is not None and self.kind in MENDED
         self.lengths = {key: _times(value, unit or 1) for key, value in self.lengths.items()}
         self._look_at_lengths()
-
-    def _counts_epochs_in_a_loop_of_iterations(self, converted: bool) -> None:
-        what = f'{self.kind} counts epochs (by_epoch=True, the default), but the loop counts iterations'
-        if converted:
-            what = f'{self.kind} has no end: in a loop of iterations, mmengine ends it after the first epoch'
-        self._fault(
-            what, 'To a loop of iterations the whole run is one epoch: the learning rate does not change as meant.'
-        )
 
     def _look_at_lengths(self) -> None:
         """Warm-up, begin, end and milestones lie within the run."""

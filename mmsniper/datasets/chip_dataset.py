@@ -119,6 +119,12 @@ class ChipDataset(Dataset):
         """The wrapped data set's meta information (classes, palette)."""
         return self.dataset.metainfo
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes; of joined data sets, which must have the same, the first one's."""
+        metainfo = self.metainfo
+        return (metainfo[0] if isinstance(metainfo, (list, tuple)) else metainfo)['classes']
+
     def full_init(self) -> None:
         """Nothing left to do; mmengine's runner and wrappers call it."""
 

@@ -26,12 +26,8 @@ class CocoMetric(MMDetCocoMetric):
     prepared = False
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures of all images, see ``CocoMetric``.
-
-        Args:
-            results: Per image, what :meth:`process` has kept.
-        """
-        if self._coco_api is not None and not self.prepared:
+        """Figures of all images, see ``CocoMetric``."""
+        if self._coco_api is not None and not (self.prepared or self.format_only):
             self.prepared = True
             if self.dataset_meta.get(KEY):
                 n_regions = spread_regions(self._coco_api, self.dataset_meta)
@@ -41,21 +37,16 @@ class CocoMetric(MMDetCocoMetric):
             if any(one['id'] == 0 for one in annotations):
                 for n, one in enumerate(annotations):
                     one['id'] = n + 1
-            index(self._coco_api)
+            self._coco_api.createIndex()
+            self._coco_api.img_ann_map, self._coco_api.cat_img_map = self._coco_api.imgToAnns, self._coco_api.catToImgs
         return super().compute_metrics(results)
-
-
-def index(coco: COCO) -> None:
-    """Bring the index of an annotation file up to what its content has become."""
-    coco.createIndex()
-    coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
 
 
 def spread_regions(coco: COCO, metainfo: dict) -> int:
     """Replace every annotation of an ignored category by a crowd of each class.
 
     Args:
-        coco: An annotation file, whose content is changed; see :func:`index`.
+        coco: An annotation file, whose content is changed, not its index.
         metainfo: ``classes`` and ``ignored_categories``.
 
     Returns:

@@ -51,12 +51,7 @@ class MultiScaleValLoop(ValLoop):
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
-        """Detect in one batch at all scales.
-
-        Args:
-            idx: Its number.
-            data_batch: As ``tta_pipeline`` packs it.
-        """
+        """Detect in one batch, as ``tta_pipeline`` packs it, at all scales."""
         if idx == 0:  # and averaged weights are in place
             # Each rank has batch norm's statistics of its own chips; a checkpoint, and so a test, has the first one's.
             for buffer in self.model.buffers():

@@ -199,7 +199,6 @@ def export_chips(
         sampler=rest,
         num_workers=min(workers, len(rest)) if workers > 1 else 0,
         worker_init_fn=_one_thread,
-        collate_fn=_as_it_is,
     )
     for n, result in zip(rest, loader, strict=True):
         if 'error' in result:
@@ -218,10 +217,6 @@ def export_chips(
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-
-
-def _as_it_is(result: dict) -> dict:
-    return result
 
 
 def _plain(name: str) -> str:

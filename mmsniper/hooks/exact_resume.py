@@ -57,14 +57,20 @@ class ExactResumeHook(Hook):
         if not runner._resume or sampler is None:
             return
         meta, progress = checkpoint['meta'], progress_of(runner.train_dataloader)
-        if 'dealt' not in meta.get('chips', {}):
+        known, length = meta.get('chips', {}), len(runner.train_dataloader)
+        why = 'was written without ExactResumeHook, or with an earlier one'
+        if 'dealt' in known:
+            why = progress.refusal(known['dealt'])
+        if why:
+            begin = meta['epoch'] * length
+            self.replay, meta['iter'] = meta['iter'] != begin, begin
             print_log(
-                'The checkpoint was written without ExactResumeHook, or with an earlier one: its epoch begins anew',
+                f'The checkpoint {why}: its epoch begins anew, as iteration {begin} of {runner.max_iters}',
                 'current',
                 WARNING,
             )
             return
-        self.resumed = meta['chips']
+        self.resumed = known
         if self.resumed['seed'] != sampler.seed:
             seed = self.resumed['seed']
             print_log(
@@ -74,16 +80,6 @@ class ExactResumeHook(Hook):
                 WARNING,
             )
             sampler.seed, sampler.epoch = seed, -1
-        length = len(runner.train_dataloader)
-        if why := progress.refusal(self.resumed['dealt']):
-            self.replay, self.resumed = True, None
-            meta['iter'] = meta['epoch'] * length
-            print_log(
-                f'The checkpoint {why}: its epoch begins anew, as iteration {meta["iter"]} of {runner.max_iters}',
-                'current',
-                WARNING,
-            )
-            return
         self.replay = self.resumed['step'] != progress.step
         if self.replay:
             sampler.set_epoch(meta['epoch'])

@@ -87,8 +87,8 @@ class ChipMonitorHook(Hook):
         """Count the batch; log and draw if it is time."""
         if self.counts is not None:
             self.counts.add(data_batch['data_samples'])
-            if self.every_n_inner_iters(batch_idx, self.every) or self.end_of_epoch(runner.train_dataloader, batch_idx):
-                self._log(runner)
+            if self.every_n_inner_iters(batch_idx, self.every):
+                self._log(runner, runner.iter + 1)
         last = runner.iter + 1 == runner.max_iters
         if self.draw_interval and (
             runner.iter == self.first_iter or last or self.every_n_train_iters(runner, self.draw_interval)
@@ -96,8 +96,9 @@ class ChipMonitorHook(Hook):
             self._draw(runner, data_batch)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Say in a line what the epoch was."""
-        if self.counts is not None and self.of_epoch is not None:
+        """Record the last iterations, and say in a line what the epoch was."""
+        if self.counts is not None:
+            self._log(runner, runner.iter)
             if said := self.counts.describe(self.of_epoch):
                 print_log(f'Epoch {runner.epoch + 1}: {said}', 'current')
             self.of_epoch = None
@@ -107,14 +108,14 @@ class ChipMonitorHook(Hook):
         if self.counts is not None:
             self.counts.labels.stop()
 
-    def _log(self, runner: Runner) -> None:
+    def _log(self, runner: Runner, step: int) -> None:
         sums = self.counts.take()
         self.of_epoch = sums if self.of_epoch is None else self.of_epoch + sums
         scalars = self.counts.scalars(sums)
         for name, value in scalars.items():  # not as train/..., which all stand in each line of the log
             runner.message_hub.update_scalar(name, value)
         if scalars:
-            runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
+            runner.visualizer.add_scalars(scalars, step=step)
 
     def _draw(self, runner: Runner, data_batch: dict) -> None:
         inputs, samples = (data_batch[key][: self.max_chips] for key in ('inputs', 'data_samples'))

@@ -75,12 +75,7 @@ class NegativeChipMiner(BaseMetric):
             os.makedirs(os.path.dirname(os.path.abspath(self.out_file)), exist_ok=True)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Mine a batch of images.
-
-        Args:
-            data_batch: Not used.
-            data_samples: Data samples as mmengine's ``Evaluator`` hands them over, as dicts.
-        """
+        """Mine a batch of images, of the dicts that mmengine's ``Evaluator`` makes of data samples."""
         if not self.results:
             self._paths.clear()
         for sample in data_samples:
@@ -100,7 +95,8 @@ class NegativeChipMiner(BaseMetric):
         Returns:
             ``chips_per_image``, ``chips_per_image_scale_<s>`` for each scale, ``images``, ``images_without_chips``.
         """
-        pool = NegativePool.build(self.planner, self.min_proposals, results, self._describe_dataset(), VERSIONS)
+        about = dict(classes=list((self.dataset_meta or {}).get('classes', ())))
+        pool = NegativePool.build(self.planner, self.min_proposals, results, about, VERSIONS)
         pool.save(self.out_file)
         print_log(f'NegativeChipMiner: {self.out_file} has the negative chips of {len(pool)} images', 'current')
         counts = pool.counts()
@@ -127,10 +123,6 @@ class NegativeChipMiner(BaseMetric):
         positives = self.planner.positive(_to_numpy(sample['gt_instances']['bboxes']), (width, height))
         chips = self.planner.negative(bboxes, (width, height), positives, self.min_proposals)
         return (int(width), int(height)), chips.bboxes.astype(np.uint32), chips.scale_idx.astype(np.uint8)
-
-    def _describe_dataset(self) -> dict:
-        meta = self.dataset_meta or {}
-        return dict(classes=list(meta.get('classes', ())))
 
 
 def _to_numpy(boxes: Any) -> np.ndarray:

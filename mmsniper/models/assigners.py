@@ -28,7 +28,6 @@ from torch.nn import functional as F
 from ..registry import TASK_UTILS
 from .valid_range import (
     chip_labels,
-    in_any_range,
     in_range,
     leave_out_background,
     plain_instances,
@@ -204,7 +203,7 @@ class ValidRangeRoIAssigner(MaxIoUAssigner):
         result = super().assign(pred_instances, plain_instances(gt_instances))
         leave_out_background(result, priors, regions_of(gt_instances, gt_instances_ignore), self.region_iof_thr, 'iof')
         sizes = sizes_of(priors)
-        teaches = in_any_range(sizes, chip_limits)
+        teaches = in_range(sizes[:, None], chip_limits).any(dim=1)
         if len(valid):
             rescued = valid & ~in_range(sizes_of(gt_instances.bboxes), limits)
             objects = (result.gt_inds - 1).clamp(min=0)

@@ -29,11 +29,7 @@ class Calibrated(NamedTuple):
 
 
 class Moments:
-    """Mean and variance of each channel of what one layer is given, over all batches and processes.
-
-    Args:
-        layer: Of batch norm.
-    """
+    """Mean and variance of each channel of what one layer of batch norm is given, over all batches and processes."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
@@ -64,6 +60,20 @@ class Moments:
         return True
 
 
+def batch_norms(model: nn.Module, part: nn.Module | None = None) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+    """Layers of batch norm that training trains, and frozen ones, by name; the model is left in training mode.
+
+    Args:
+        model: A detector.
+        part: Of it, which is looked at; None = all.
+    """
+    model.train()  # as norm_eval and frozen_stages have it
+    named = (part or model).named_modules()
+    layers = {name: one for name, one in named if isinstance(one, _BatchNorm) and one.running_mean is not None}
+    trained = {name: layer for name, layer in layers.items() if layer.training}
+    return trained, {name: layer for name, layer in layers.items() if name not in trained}
+
+
 def trained_batch_norms(model: nn.Module) -> tuple[dict[str, nn.Module], list[str]]:
     """Layers of batch norm whose statistics training changes, and the names of the frozen ones.
 
@@ -73,22 +83,20 @@ def trained_batch_norms(model: nn.Module) -> tuple[dict[str, nn.Module], list[st
     Raises:
         ValueError: If it has no batch norm, or all of it is frozen; names what it has.
     """
-    model.train()  # as norm_eval and frozen_stages have it
-    layers = {name: part for name, part in model.named_modules() if isinstance(part, _BatchNorm)}
-    layers = {name: layer for name, layer in layers.items() if layer.running_mean is not None}
-    frozen = [name for name, layer in layers.items() if not layer.training]
-    if not layers:
+    trained, frozen = batch_norms(model)
+    if not trained and not frozen:
         others = sorted({type(part).__name__ for part in model.modules() if 'Norm' in type(part).__name__})
         raise ValueError(
             f'{type(model).__name__} has no batch norm, so there is nothing to calibrate; its normalization is '
             f'{", ".join(others) or "none"}'
         )
-    if len(frozen) == len(layers):
+    names = list(frozen)
+    if not trained:
         raise ValueError(
-            f'all {len(layers)} layers of batch norm are frozen ({shown(frozen)}): their weights were trained with the '
+            f'all {len(names)} layers of batch norm are frozen ({shown(names)}): their weights were trained with the '
             'statistics that they have; those to calibrate are trained with norm_eval=False'
         )
-    return {name: layer for name, layer in layers.items() if layer.training}, frozen
+    return trained, names
 
 
 def shown(names: list[str]) -> str:

@@ -37,9 +37,7 @@ class ValidRangeFCOSHead(FCOSHead):
     A point that FCOS would give to an invalid box is not background but left out, and so is one inside an ignored
     region. Points of valid boxes keep them, whatever lies behind.
 
-    Args:
-        *args: As for ``FCOSHead``.
-        **kwargs: As for ``FCOSHead``.
+    Arguments as for ``FCOSHead``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -260,11 +260,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         return done
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
-        """The first view's data sample per image, with the merged detections of all views.
-
-        Args:
-            data_samples_list: Views per image, each with ``pred_instances`` in the image frame.
-        """
+        """The first view's data sample per image, with the detections of all its views, in the image frame, merged."""
         return [self._merge_views(views, views[0]) for views in data_samples_list]
 
     def _merge_views(self, views: Sequence[DetDataSample], sample: DetDataSample, tiles: int = 1) -> DetDataSample:

@@ -25,11 +25,7 @@ Ranges = list[list[float]]
 def find_planner(cfg: Mapping) -> dict | None:
     """The planner's settings in a config's ``train_dataloader``, whatever is wrapped around them.
 
-    Args:
-        cfg: A config.
-
-    Returns:
-        None if there is none, or there are several which differ: that is said.
+    None if there is none, or there are several which differ: that is said.
     """
     found = list(_planners(cfg.get('train_dataloader')))
     if any(planner != found[0] for planner in found[1:]):
@@ -67,7 +63,7 @@ def choose_pyramid(
     """
     follows = FOLLOWS in (scales, ranges)
     taken = inference_pyramid(planner) if planner else (PAPER_SCALES, np.array(PAPER_RANGES))
-    scales = taken[0] if scales == FOLLOWS else check_scales([_canonical(scale) for scale in scales])
+    scales = taken[0] if scales == FOLLOWS else check_scales(scales)
     if ranges is None:
         ranges = [(None, None)] * len(scales)
     elif ranges == FOLLOWS:
@@ -169,7 +165,3 @@ def written(scales: tuple[Scale, ...], ranges: Ranges) -> str:
 
 def _text(scale: Scale) -> str:
     return f'({scale[0]:g}, {scale[1]:g})' if isinstance(scale, tuple) else repr(float(scale))
-
-
-def _canonical(scale: Any) -> Any:
-    return tuple(scale) if isinstance(scale, (list, tuple)) else scale

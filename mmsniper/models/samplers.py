@@ -11,7 +11,7 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 
 from ..registry import TASK_UTILS
-from .valid_range import in_range_or_valid
+from .valid_range import chip_labels, in_range, sizes_of
 
 
 @TASK_UTILS.register_module()
@@ -56,7 +56,9 @@ class ValidRangeSampler(PseudoSampler):
             surplus = (assign_result.gt_inds >= 0).cumsum(0) > self.num
             assign_result.gt_inds = assign_result.gt_inds.masked_fill(surplus, -1)
         if self.add_gt_as_proposals and len(bboxes):
-            added = in_range_or_valid(gt_instances).nonzero().squeeze(1)
+            valid, limits, _ = chip_labels(gt_instances)
+            # Valid with a size out of the range: what no chip of its own scale can hold, and what is truncated.
+            added = (valid | in_range(sizes_of(bboxes), limits)).nonzero().squeeze(1)
             priors = torch.cat([bboxes[added], priors])
             is_gt = torch.cat([is_gt.new_ones(len(added)), is_gt])
             assign_result = AssignResult(

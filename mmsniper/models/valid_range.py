@@ -59,20 +59,6 @@ def in_range(sizes: Tensor, limits: Tensor) -> Tensor:
     return (sizes >= limits[..., 0]) & (sizes < limits[..., 1])
 
 
-def in_any_range(sizes: Tensor, chip_limits: Tensor) -> Tensor:
-    """Sizes in the range of one chip at least: (N,), (C, 2) -> (N,) bool."""
-    return in_range(sizes[:, None], chip_limits).any(dim=1)
-
-
-def in_range_or_valid(gt_instances: InstanceData) -> Tensor:
-    """Ground truth that this chip is to teach, (G,) bool: what shows of it has a size in the range, or it is valid.
-
-    Valid with a size out of the range are objects that no chip of their own scale can hold, and truncated ones.
-    """
-    valid, limits, _ = chip_labels(gt_instances)
-    return valid | in_range(sizes_of(gt_instances.bboxes), limits)
-
-
 def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, thr: float, mode: str) -> None:
     """Withdraw the label background, in place, from priors that overlap a box by more than `thr`.
 

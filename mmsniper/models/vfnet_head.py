@@ -32,9 +32,7 @@ class ValidRangeVFNetHead(VFNetHead):
 
     mmdet gives the varifocal loss no weights, so that what the assigner leaves out would be background.
 
-    Args:
-        *args: As for ``VFNetHead``.
-        **kwargs: As for ``VFNetHead``.
+    Arguments as for ``VFNetHead``.
 
     Raises:
         ValueError: If it labels points as FCOS does, ``use_atss=False``.

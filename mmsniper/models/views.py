@@ -96,15 +96,11 @@ class View(NamedTuple):
 
     def to_image(self, bboxes: Tensor) -> Tensor:
         """(P, 4) xyxy from the view frame, un-flipped, into the image frame."""
-        zoom = bboxes.new_tensor(self.zoom).repeat(2)
-        return self.unflip(bboxes) / zoom + bboxes.new_tensor(self.window[:2]).repeat(2)
-
-    def unflip(self, bboxes: Tensor) -> Tensor:
-        """(P, 4) xyxy, view frame, as if the view had not been mirrored."""
-        if not self.flip:
-            return bboxes
         x1, y1, x2, y2 = bboxes.unbind(-1)
-        return torch.stack([self.shape[1] - x2, y1, self.shape[1] - x1, y2], -1)
+        if self.flip:
+            x1, x2 = self.shape[1] - x2, self.shape[1] - x1
+        zoom, corner = bboxes.new_tensor(self.zoom).repeat(2), bboxes.new_tensor(self.window[:2]).repeat(2)
+        return torch.stack([x1, y1, x2, y2], -1) / zoom + corner
 
     def whole(self, bboxes: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Which detections are no part of something that another tile, or a coarser scale, shows whole: (P,) bool.
@@ -174,16 +170,10 @@ def scale_views(
     max_canvas: int,
     chip: tuple[int, int, int, int] | None = None,
 ) -> list[View]:
-    """The views of one scale of one image, or of a part of it; see :func:`choose_views`.
+    """The views of one scale of one image, or of a part of it; further arguments as for :func:`choose_views`.
 
     Args:
-        image_idx: Which image of the batch.
-        image_size: (width, height) of the image.
-        scale_idx: Index into the scales.
-        scale: The scale.
         largest: Upper end of the scale's range.
-        flip: Also show every view mirrored.
-        max_canvas: Longest side of a view in network pixels.
         chip: x1, y1, x2, y2 of the part; None = all.
     """
     zoom = scale_factor(scale, *image_size)

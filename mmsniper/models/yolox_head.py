@@ -35,9 +35,7 @@ class ValidRangeYOLOXHead(YOLOXHead):
     mmdet's objectness loss covers every prediction that is no positive, so that what the assigner leaves out would be
     background.
 
-    Args:
-        *args: As for ``YOLOXHead``.
-        **kwargs: As for ``YOLOXHead``.
+    Arguments as for ``YOLOXHead``.
 
     Raises:
         ValueError: If ``loss_obj`` is no ``CrossEntropyLoss`` with ``use_sigmoid``, which is the default.

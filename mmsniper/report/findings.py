@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..config_lines import written_ranges, written_scales
+
 PROBLEM, NOTE = 'problem', 'note'
 # An epoch of so many single-scale epochs is worth asking for.
 COSTLY = 2.0
@@ -61,14 +63,10 @@ def _never_valid(times: dict, data: dict, planner: dict) -> list[dict]:
 def _with_coarser(planner: dict) -> str:
     """The planner with one more scale, at which any image is one chip."""
     chip_size = planner['chip_size']
-    scales = [tuple(scale) if isinstance(scale, list) else scale for scale in planner['scales']]
-    lowest = max(low for low, _ in planner['valid_ranges'])
-    ranges = ', '.join(f'({_end(low)}, {_end(high)})' for low, high in [*planner['valid_ranges'], (lowest, None)])
-    return f'planner=dict(scales={[*scales, (chip_size, chip_size)]}, valid_ranges=[{ranges}], chip_size={chip_size})'
-
-
-def _end(size: float | None) -> str:
-    return f'{size:g}' if size else 'None'
+    lowest = max(low or 0 for low, _ in planner['valid_ranges'])
+    scales = written_scales([*planner['scales'], (chip_size, chip_size)])
+    ranges = written_ranges([*planner['valid_ranges'], (lowest, None)])
+    return f'planner=dict(scales={scales}, valid_ranges={ranges}, chip_size={chip_size})'
 
 
 def _cost(of_single_scale: float, suggest: str) -> list[dict]:

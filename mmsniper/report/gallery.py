@@ -44,7 +44,7 @@ def gallery(samples: Dataset, dataset: ChipDataset, plan: ChipPlan, most: int, m
         key = plan.key(n)
         packed = samples[key]
         sample = packed['data_samples']
-        picture = draw_chip(packed['inputs'], sample, dataset.metainfo['classes'])
+        picture = draw_chip(packed['inputs'], sample, dataset.classes)
         source = data_url(picture)
         size += len(source)
         if size > most_bytes:
@@ -54,7 +54,7 @@ def gallery(samples: Dataset, dataset: ChipDataset, plan: ChipPlan, most: int, m
                 title=chip_title(sample, dataset.planner.scales, key.kind),
                 scale_idx=key.scale_idx,
                 image=_name(dataset, key.image_idx),
-                says=in_words(sample, dataset.metainfo['classes']),
+                says=in_words(sample, dataset.classes),
                 source=source,
                 width=picture.shape[1],
                 height=picture.shape[0],

@@ -17,7 +17,6 @@ from ..chips import (
     ChipKind,
     ChipPlan,
     ChipPlanner,
-    Chips,
     PlanLabels,
     PyramidPlanner,
     box_sizes,
@@ -58,7 +57,7 @@ def report_numbers(dataset: ChipDataset, plan: ChipPlan, divisor: int = 32, **ab
     sampler = dataset.pipeline.sampler or ChipSampler()
     labels = PlanLabels.of_plan(planner, table, plan, sampler.min_visible, sampler.min_side)
     numbers = dict(
-        about=dict(about, mmsniper=__version__, planner=repr(planner), classes=len(dataset.metainfo['classes'])),
+        about=dict(about, mmsniper=__version__, planner=repr(planner), classes=len(dataset.classes)),
         data=data_numbers(dataset),
         chips=chip_numbers(plan, len(table)),
         scales=scale_numbers(planner, plan, labels, len(table)),
@@ -132,7 +131,7 @@ def pixel_numbers(planner: ChipPlanner, table: BoxTable, plan: ChipPlan, divisor
     """Samples and network pixels per image and epoch, padding included: this plan's, and what others would cost."""
     n_images = len(table)
     whole = PyramidPlanner(planner.settings['scales'], planner.settings['valid_ranges'])
-    pyramid = _whole_images(whole, table)
+    pyramid = whole.positive_of_images(table.bboxes, table.start, table.sizes, seed=0)[1]
     recipes = {
         'this config': (len(plan), chip_pixels(planner, plan.chips, divisor)),
         'single scale, 800 x 1333': (n_images, n_images * resized_pixels(table.sizes, [SINGLE_SCALE], divisor)),
@@ -178,8 +177,7 @@ def times_valid(table: BoxTable, labels: PlanLabels) -> dict:
     never = times == 0
     thin = never & ((boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) < MIN_USABLE_SIDE)
     edges = size_edges(sizes, per_octave=1)
-    octave = np.clip(np.searchsorted(edges, sizes, side='right') - 1, 0, len(edges) - 2)
-    by_size = np.bincount(octave * 4 + times, minlength=4 * (len(edges) - 1)).reshape(-1, 4)
+    by_size = np.stack([size_counts(sizes[times == n], edges) for n in range(4)], axis=1)
     return dict(
         counts=counts.tolist(),
         shares=(counts / max(len(times), 1)).tolist(),
@@ -273,7 +271,3 @@ def images_with_most_chips(dataset: ChipDataset, plan: ChipPlan) -> list[dict]:
 def _kinds(kind: NDArray[np.uint8]) -> dict[str, int]:
     counts = np.bincount(kind, minlength=len(ChipKind))
     return {each.name.lower(): int(counts[each]) for each in ChipKind}
-
-
-def _whole_images(planner: PyramidPlanner, table: BoxTable) -> Chips:
-    return planner.positive_of_images(table.bboxes, table.start, table.sizes, seed=0)[1]

@@ -51,8 +51,9 @@ def advice(data: Fingerprint, base: Base, found: Suggestion) -> list[str]:
     area = shown_share(found)
     if area < LITTLE_SHOWN and base.rpn is None:
         said.append(
-            f'Chips show {area:.0%} of the pixels of the images; the rest is background that is never trained on. '
-            'Add negative chips: suggest again with --base sniper_faster-rcnn_r50_fpn_neg_coco and another --out.'
+            f'Chips show {area:.0%} of the pixels of the images; the rest is background that is never trained on. If '
+            'the detector fires there (mmsniper infer draws it), train with negative chips: suggest again with '
+            '--base sniper_faster-rcnn_r50_fpn_neg_coco and another --out.'
         )
     test_pixels = score.test_pixels * found.single_pixels
     if test_pixels > MANY_PIXELS:

@@ -10,10 +10,11 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
+from ..calibration import scale_of_test
 from ..chips.pixels import SINGLE_SCALE
 from ..chips.scales import Scale
 from ..configs import config_beside, find_config
-from ..registry import chip_dataset_of
+from ..registry import chip_dataset_of, type_name
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read_base(path: str) -> Base:
 
     Raises:
         FileNotFoundError: If it is not there.
-        ValueError: If it has no ``mmsniper.ChipDataset``.
+        ValueError: If it has no ``mmsniper.ChipDataset``, or one of whole images.
     """
     path = find_config(path)
     cfg = Config.fromfile(path)
@@ -71,6 +72,11 @@ def read_base(path: str) -> Base:
             'of configs/sniper or configs/demo as --base'
         )
     planner = chips.planner
+    if type_name(planner.get('type', 'ChipPlanner')) != 'ChipPlanner':
+        raise ValueError(
+            f'{cfg.filename} trains on whole images ({planner.type}), for which there are no chips to suggest; give a '
+            'config of configs/sniper as --base'
+        )
     batch_size = cfg.train_dataloader.batch_size
     return Base(
         path=str(path),
@@ -82,20 +88,11 @@ def read_base(path: str) -> Base:
         lr=cfg.optim_wrapper.optimizer.lr,
         lr_batch=cfg.get('auto_scale_lr', {}).get('base_batch_size', batch_size),
         epochs=cfg.train_cfg.get('max_epochs', 7),
-        single_scale=resize_of(cfg.val_dataloader.dataset.pipeline),
+        single_scale=scale_of_test(cfg) or SINGLE_SCALE,
         divisor=cfg.model.data_preprocessor.get('pad_size_divisor', 1),
         with_masks=any(step.get('with_mask') for step in chips.pipeline),
         rpn=Config.fromfile(config_beside(cfg.rpn_config, path)) if chips.get('negatives') else None,
     )
-
-
-def resize_of(pipeline: list[dict]) -> Scale:
-    """The scale that a test pipeline resizes to."""
-    for step in pipeline:
-        if step['type'] == 'Resize':
-            scale = step.get('scale', step.get('scale_factor'))
-            return tuple(scale) if isinstance(scale, (tuple, list)) else float(scale)
-    return SINGLE_SCALE  # the recipe says nothing
 
 
 def anchor_sizes(model: dict) -> NDArray[np.float64]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config_lines import Name, text
+from ..config_lines import Name, text, written_ranges, written_scales
 from ..configs import home
 from .base import Base
-from .data_files import DataFiles, relative
+from .data_files import DataFiles
 from .fingerprint import Fingerprint
 from .schedule import rpn_options
 from .suggestion import Suggestion
@@ -34,10 +34,10 @@ def config_text(data: Fingerprint, base: Base, found: Suggestion, files: DataFil
     schedule, planner = found.schedule, found.planner
     source = {}
     for name, ann_file, images in (('train', files.train, files.images), ('val', files.val, files.val_images)):
-        prefix = relative(images, root)
+        prefix = os.path.relpath(images, root)
         source[name] = dict(
             data_root=os.path.join(root, ''),
-            ann_file=relative(ann_file, root),
+            ann_file=os.path.relpath(ann_file, root),
             data_prefix=dict(img='' if prefix == '.' else f'{prefix}/'),
             metainfo=Name('metainfo'),
         )
@@ -173,16 +173,3 @@ def merged(old: dict, new: dict) -> dict:
 def nested(dataset: dict, chips: dict) -> dict:
     """The chips' settings as deep as the ChipDataset lies in the base's data set."""
     return chips if dataset['type'] == 'mmsniper.ChipDataset' else dict(dataset=nested(dataset['dataset'], chips))
-
-
-def written_scales(scales: Any) -> list:
-    """Scales as people write them."""
-    return [tuple(map(int, scale)) if isinstance(scale, tuple) else scale for scale in scales]
-
-
-def written_ranges(ranges: Any) -> list[tuple]:
-    """Ranges as people write them: whole numbers, None for an open end."""
-    return [
-        tuple(None if end is None or end in (0, float('inf')) else int(end) if end == int(end) else end for end in pair)
-        for pair in ranges
-    ]

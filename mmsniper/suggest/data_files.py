@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +32,6 @@ class DataFiles:
         val_images: Folder of the validation images.
         notes: What the user should know of them.
         n_train: Images to train on.
-        n_val: Images to validate on.
     """
 
     train: Path
@@ -42,7 +40,6 @@ class DataFiles:
     val_images: Path
     notes: list[str]
     n_train: int
-    n_val: int
 
 
 def find_images(
@@ -76,7 +73,7 @@ def find_images(
             return place, True
     raise FileNotFoundError(
         f'{some[0]} and the other images of {data_file} are neither beside it nor in {", ".join(names[1:])}; say '
-        '--images FOLDER: the folder that its file_name starts from'
+        f'{option} FOLDER: the folder that its file_name starts from'
     )
 
 
@@ -111,14 +108,14 @@ def data_files(
             if val_images is not None or images is None:
                 raise
             there, _ = find_images(val, names, images, '--val-images')
-        return DataFiles(train, Path(val).resolve(), folder, there, notes, n_images, file.n_images)
+        return DataFiles(train, Path(val).resolve(), folder, there, notes, n_images)
     if n_images < LEAST_TO_SPLIT:
         notes.append(
             f'Validation is on the {n_images} training images themselves: too few to set some apart. It shows that '
             'training works, not how good the detector is on new images: annotate more, and give --val.'
         )
         path = write_part(data, range(n_images), out.with_name(f'{out.stem}_val.json'))
-        return DataFiles(train, path, folder, folder, notes, n_images, n_images)
+        return DataFiles(train, path, folder, folder, notes, n_images)
     order = np.random.default_rng(0).permutation(n_images)
     n_val = max(round(VAL_SHARE * n_images), 2)
     first, second = np.sort(order[n_val:]).tolist(), np.sort(order[:n_val]).tolist()
@@ -131,7 +128,7 @@ def data_files(
         f'validate on: {parts[0].name} and {parts[1].name}. If images resemble each other (frames of a video), split '
         'them yourself and give --val.'
     )
-    return DataFiles(*parts, folder, folder, notes, len(first), n_val)
+    return DataFiles(*parts, folder, folder, notes, len(first))
 
 
 def write_part(data: Fingerprint, rows: list[int] | range, path: Path) -> Path:
@@ -150,8 +147,3 @@ def write_part(data: Fingerprint, rows: list[int] | range, path: Path) -> Path:
     with replacing(path) as file:
         json.dump(part, file)
     return path.resolve()
-
-
-def relative(path: Path, root: Path) -> str:
-    """A path as mmdet joins it to ``data_root``."""
-    return os.path.relpath(path, root)

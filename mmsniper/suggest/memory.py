@@ -8,17 +8,14 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import nn
 
+from ..checks.disk import MOMENTS
 from ..models.memory import kept_for_backward
 
 # A CUDA context, cuDNN's workspace and what the allocator leaves in pieces.
 RESERVED, USED = 0.8e9, 0.85
 # RPN, RoI head and losses keep so much beside backbone and neck; see benchmarks/step.py.
 HEADS = 1.3
-# Copies of the weights: themselves, gradients, and what the optimizer keeps.
-COPIES = dict(SGD=3)
-COPIES_OF_OTHERS = 4
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,10 @@ def estimate(cfg: Config, chip_size: int) -> Memory:
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model).train()
     # Batch norm wants more than one value per channel, so a chip of a sensible size.
-    kept = kept_bytes(model, chip_size)
+    with kept_for_backward(model) as kept:
+        features = model.extract_feat(torch.zeros(1, 3, chip_size, chip_size))
+    del features  # until here, or its memory would be given out again and be counted once
     weights = sum(weight.numel() for weight in model.parameters()) * 4
     half = 0.5 if 'Amp' in cfg.optim_wrapper.get('type', '') else 1.0
-    copies = COPIES.get(cfg.optim_wrapper.optimizer.type, COPIES_OF_OTHERS)
-    return Memory(RESERVED + copies * weights, HEADS * half * kept)
-
-
-def kept_bytes(model: nn.Module, side: int) -> int:
-    """Bytes that a network's features keep of one image of side x side px until the backward pass; weights are not."""
-    with kept_for_backward(model) as kept:
-        features = model.extract_feat(torch.zeros(1, 3, side, side))
-    del features
-    return sum(kept.values())
+    copies = 2 + MOMENTS.get(cfg.optim_wrapper.optimizer.type, 2)  # themselves, gradients, the optimizer's
+    return Memory(RESERVED + copies * weights, HEADS * half * sum(kept.values()))

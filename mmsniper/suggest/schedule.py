@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from ..checks.learning_rate import listed_schedulers
 from .base import Base
 
 # A detector wants to have been shown so many chips, however few there are: some 2500 steps of 16.
@@ -72,7 +73,7 @@ def make_schedule(base: Base, chips: float, chip_size: int, fits: int, epochs: i
     else:
         interval = next(n for n in range(max(epochs // VALIDATIONS, 1), 0, -1) if epochs % n == 0)
     lr = fitted_rate(base.cfg, batch * larger)
-    schedulers = stretched(base.cfg.param_scheduler, base.epochs, epochs, steps)
+    schedulers = stretched(listed_schedulers(base.cfg), base.epochs, epochs, steps)
     return Schedule(batch, epochs, steps, interval, lr, schedulers)
 
 
@@ -89,7 +90,7 @@ def rpn_options(base: Base, schedule: Schedule, chip_size: int) -> dict:
     rate = fitted_rate(base.rpn, schedule.batch_size * (chip_size / base.chip_size) ** 2)
     return dict(
         train_cfg=dict(max_epochs=new),
-        param_scheduler=stretched(base.rpn.param_scheduler, old, new, schedule.steps_per_epoch),
+        param_scheduler=stretched(listed_schedulers(base.rpn), old, new, schedule.steps_per_epoch),
         optim_wrapper=dict(optimizer=dict(lr=rate)),
         auto_scale_lr=dict(base_batch_size=schedule.batch_size),
     )

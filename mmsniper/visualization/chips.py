@@ -20,6 +20,7 @@ from ..chips import ChipKey, ChipKind, ChipPlanner, clip_boxes, scale_name
 from ..chips.geometry import as_boxes
 from ..chips.scales import Scale
 from ..datasets.annotations import image_boxes
+from ..image_files import unreadable
 from ..large_images import LARGE, LargeImage
 from .canvas import (
     BOXES,
@@ -67,6 +68,7 @@ def draw_panels(
 
     Raises:
         ValueError: If a proposal is malformed.
+        RuntimeError: If the image cannot be read.
     """
     boxes, crowd, size = image_boxes(info)
     image, zoom = _panel(info['img_path'], size)
@@ -181,7 +183,12 @@ def _panel(path: str, size: tuple[int, int]) -> tuple[np.ndarray, float]:
     """An image file as large as a panel, and its zoom."""
     zoom = PANEL / max(size)
     extent = max(round(size[0] * zoom), 1), max(round(size[1] * zoom), 1)
-    image = LargeImage(path).read((0, 0, *size), extent) if size[0] * size[1] > LARGE else mmcv.imread(path)
+    try:
+        image = LargeImage(path).read((0, 0, *size), extent) if size[0] * size[1] > LARGE else mmcv.imread(path)
+    except FileNotFoundError as error:
+        raise unreadable(path, error) from error
+    if image is None:
+        raise unreadable(path, ValueError('it is damaged, or no image'))
     return cv2.resize(image, extent, interpolation=cv2.INTER_AREA), zoom
 
 

@@ -41,7 +41,7 @@ def test_small_objects_are_shown_large(name):
     findings = list(check_order(planner, table(20, 300)))
     assert len(findings) == wrong
     if wrong:
-        assert f'scales=[3.0, 1.667, (512.0, 512.0)], valid_ranges={RANGES}' in findings[0].write
+        assert f'scales=[3.0, 1.667, (512, 512)], valid_ranges={RANGES}' in findings[0].write
 
 
 def test_lines_for_the_order_mend_it(tiny_cfg, tmp_path):

@@ -163,6 +163,11 @@ def test_what_cannot_be_told_gets_no_line(kind):
     assert 'counts epochs' in finding.what and not finding.write
 
 
+def test_a_schedule_may_be_one_dict():
+    (finding,) = found(check_schedule, run(param_scheduler=dict(_delete_=True, type='MultiStepLR', milestones=[90])))
+    assert 'MultiStepLR' in finding.what
+
+
 def test_schedules_that_are_left_alone():
     assert not found(check_schedule, by_iteration(param_scheduler=[dict(type='ReduceOnPlateauLR')]))
     planned = run()

@@ -101,6 +101,20 @@ def test_annotations_may_be_numbered_from_0(figures):
     assert figures(found, extra=[inner])['coco/bbox_mAP'] == 1.0
 
 
+def test_results_are_written_without_annotations(tmp_path):
+    """COCO's test-dev is such a file."""
+    content = dict(
+        images=[dict(id=7, file_name='7.jpg', width=200, height=100)], categories=[dict(id=0, name='person')]
+    )
+    (tmp_path / 'test-dev.json').write_text(json.dumps(content))
+    metric = CocoMetric(str(tmp_path / 'test-dev.json'), format_only=True, outfile_prefix=str(tmp_path / 'found'))
+    metric.dataset_meta = dict(classes=('person',))
+    instances = dict(bboxes=torch.tensor([PERSON]), scores=torch.tensor([0.5]), labels=torch.tensor([0]))
+    metric.process({}, [dict(pred_instances=instances, img_id=7, ori_shape=(100, 200))])
+    assert metric.evaluate(1) == {}
+    assert [one['bbox'] for one in json.loads((tmp_path / 'found.bbox.json').read_text())] == [[10, 10, 30, 30]]
+
+
 def test_without_ignored_categories_it_is_mmdets(figures, monkeypatch):
     monkeypatch.delitem(META, 'ignored_categories')
     assert figures(RIGHT + INSIDE) == figures(RIGHT + INSIDE, MMDetCocoMetric)

@@ -172,6 +172,7 @@ def test_a_checkpoint_without_the_hooks_note_begins_its_epoch_anew(cfg, tmp_path
         train(cfg, work_dir=str(tmp_path / 'stopped'), default_hooks=hooks, custom_hooks=[Stop(4)])
     rest, runner = train(cfg, work_dir=str(tmp_path / 'stopped'), resume=True, train_dataloader=dict(batch_size=3))
     assert len(rest) == 2 * len(runner.train_dataloader.batch_sampler.sampler)
+    assert runner.iter == runner.max_iters
     assert 'written without ExactResumeHook, or with an earlier one: its epoch begins anew' in logged(
         tmp_path / 'stopped'
     )

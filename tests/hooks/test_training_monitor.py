@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import socket
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -131,6 +132,19 @@ def test_numbers_are_those_of_what_was_trained_on(tiny_cfg, tmp_path, monkeypatc
     assert not [line for line in log.splitlines() if 'Epoch(train)' in line and 'positives' in line]
     assert log.count('positives per chip') == 2 * 2, 'a line per epoch, with both heads'
     assert 'Epoch 2: chips by scale 2: ' in log
+
+
+def test_the_last_iterations_count_however_a_loop_ends(tiny_cfg, tmp_path):
+    """As of an epoch that was resumed midway, whose iterations are numbered from 0."""
+    loop = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=3, val_interval=9)
+    tiny_cfg.merge_from_dict(dict(train_cfg=loop))
+    cfg = tiny_cfg.copy()
+    cfg.default_hooks = dict(logger=cfg.default_hooks.logger, monitor=dict(type='mmsniper.ChipMonitorHook', interval=2))
+    cfg.default_hooks.monitor.draw_interval = 0
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    folder = next(Path(cfg.work_dir).glob('*/vis_data'))
+    assert [record['step'] for record in scalars_of(folder)] == [2, 3]
 
 
 def step_cfg(kind, tiny_cfg, configs):

@@ -26,6 +26,14 @@ def test_they_are_plain(numbers):
     assert numbers['findings'] == []
 
 
+def test_joined_data_sets_may_differ_in_their_palettes(write_coco, some_images, planner_cfg, pipeline):
+    one, two = (write_coco(some_images[:2], name) for name in 'ab')
+    two['metainfo'] = dict(two['metainfo'], palette=[(1, 2, 3), (4, 5, 6)])
+    both = ChipDataset(dict(type='ConcatDataset', datasets=[one, two]), planner_cfg, pipeline)
+    assert isinstance(both.metainfo, list)
+    assert report_numbers(both, both.plan(0), divisor=32, mixed=False)['about']['classes'] == len(both.classes) == 2
+
+
 def test_the_data(numbers):
     expected = dict(images=4, without_objects=1, objects=13, ignored_regions=1, under_2px=0, larger_than_a_chip=0)
     assert {key: numbers['data'][key] for key in expected} == expected

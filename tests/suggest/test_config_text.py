@@ -9,6 +9,7 @@ from mmengine.config import Config
 from suggest_data import content_of
 from training import train
 
+from mmsniper.config_lines import written_scales
 from mmsniper.suggest import config_text, data_files, read_base, read_fingerprint, suggest
 from mmsniper.suggest.advice import advice
 from mmsniper.suggest.config_text import with_num_classes
@@ -107,6 +108,32 @@ def test_other_bases(name, configs, make, tmp_path):
     assert chips.dataset.ann_file == files.train.name
     assert cfg.val_evaluator.type.endswith('CocoMetric')
     assert cfg.val_evaluator.ann_file == str(files.val)
+
+
+def test_a_config_of_mmdets_put_on_chips_is_a_base(make, tmp_path):
+    """As docs/recipes.md has it; its one scheduler need not be in a list."""
+    lines = [
+        "_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'",
+        'from mmsniper.inherit import on_chips',
+        'on_chips(_base_)',
+        "param_scheduler = dict(_delete_=True, type='MultiStepLR', by_epoch=True, milestones=[8, 11])",
+    ]
+    (tmp_path / 'my_chips.py').write_text('\n'.join(lines))
+    base = read_base(str(tmp_path / 'my_chips.py'))
+    assert base.single_scale == (1333, 800)
+    data = make('one size')
+    files = data_files(data, tmp_path / 'mine.py', None, None, None)
+    found = suggest(data, base, epochs=24)
+    (tmp_path / 'mine.py').write_text(config_text(data, base, found, files, 'mine'))
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    assert cfg.train_dataloader.dataset.planner.scales == written_scales(found.planner.scales)
+    assert [one.milestones for one in cfg.param_scheduler] == [[16, 22]]
+    assert cfg.model.bbox_head.num_classes == len(data.classes)
+
+
+def test_a_base_of_whole_images_is_refused(configs):
+    with pytest.raises(ValueError, match=r'trains on whole images \(PyramidPlanner\)'):
+        read_base(str(configs / 'snip/snip_faster-rcnn_r50_fpn_coco.py'))
 
 
 def test_a_base_without_chips_is_refused(configs):

@@ -122,6 +122,16 @@ def test_what_is_missing_or_broken_is_named(run, tmp_path):
         run('--proposals', dump)
 
 
+@pytest.mark.parametrize('content', [None, b'no image'], ids=['missing', 'damaged'])
+def test_an_image_that_cannot_be_read_is_named(run, data, content):
+    path = Path(data['data_root'], 'images/0.png')
+    path.unlink()
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(SystemExit, match=r'error: .*images/0\.png: cannot be read as an image'):
+        run()
+
+
 def test_what_is_mixed_and_what_is_whole_is_drawn_too(tool, data, planner_cfg, pipeline, tmp_path, monkeypatch):
     """A MultiImageMixDataset around the chips, and SNIP's samples of several sizes."""
     chips = dict(type='mmsniper.ChipDataset', dataset=data, planner=planner_cfg, pipeline=pipeline[:-1])
