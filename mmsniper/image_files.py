@@ -11,6 +11,14 @@ import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
+# Byte order, and types of the number of entries and of counts and offsets, of TIFF and BigTIFF.
+TIFF_LAYOUTS = {
+    b'II*\0': ('<', 'H', 'I'),
+    b'MM\0*': ('>', 'H', 'I'),
+    b'II+\0': ('<', 'Q', 'Q'),
+    b'MM\0+': ('>', 'Q', 'Q'),
+}
+
 
 class UnreadableImageError(ValueError):
     """A file that should be an image and is none; names it and the remedy."""
@@ -112,21 +120,24 @@ def bits_per_channel(path: str | Path) -> int:
         head = file.read(26)
         if head[:8] == b'\x89PNG\r\n\x1a\n' and len(head) == 26:
             return head[24]
-        order = {b'II*\0': '<', b'MM\0*': '>'}.get(head[:4])
+        layout = TIFF_LAYOUTS.get(head[:4])
         try:
-            return _tiff_bits(file, order, head) if order else 8
+            return _tiff_bits(file, head, *layout) if layout else 8
         except (struct.error, OSError):  # cut off: whoever decodes it says so
             return 8
 
 
-def _tiff_bits(file: BinaryIO, order: str, head: bytes) -> int:
-    """BitsPerSample, tag 258, in the first directory."""
-    file.seek(struct.unpack(f'{order}I', head[4:8])[0])
-    for _ in range(struct.unpack(f'{order}H', file.read(2))[0]):
-        tag, kind, count, value = struct.unpack(f'{order}HHI4s', file.read(12))
+def _tiff_bits(file: BinaryIO, head: bytes, order: str, number: str, offset: str) -> int:
+    """BitsPerSample, tag 258, in the first directory, whose entries are tag, kind, count and value or its offset."""
+    room = struct.calcsize(offset)
+    file.seek(struct.unpack(order + offset, head[room : 2 * room])[0])
+    entries = struct.unpack(order + number, file.read(struct.calcsize(number)))[0]
+    for _ in range(entries):
+        tag, _, count = struct.unpack(f'{order}HH{offset}', file.read(4 + room))
+        value = file.read(room)
         if tag == 258:
-            if count <= 2:
+            if 2 * count <= room:
                 return struct.unpack(f'{order}H', value[:2])[0]
-            file.seek(struct.unpack(f'{order}I', value)[0])
+            file.seek(struct.unpack(order + offset, value)[0])
             return struct.unpack(f'{order}H', file.read(2))[0]
     return 8

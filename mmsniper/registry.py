@@ -39,8 +39,8 @@ HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmsniper', locations=['mm
 
 
 def type_name(kind: object) -> str:
-    """A type in a config, without its scope."""
-    return str(kind).split('.')[-1]
+    """A type in a config, a string or a class, without its scope."""
+    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def chip_dataset_of(cfg: Mapping) -> dict | None:

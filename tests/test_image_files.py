@@ -28,6 +28,15 @@ def test_the_header_tells_the_depth(tmp_path, name):
     assert bits_per_channel(tmp_path / file_name) == bits
 
 
+@pytest.mark.parametrize('order', '<>')
+@pytest.mark.parametrize(('image', 'bits'), [((4, 5), 16), ((4, 5, 3), 16), ((4, 5, 5), 16)], ids=str)
+def test_bigtiff_tells_it_too(tmp_path, order, image, bits):
+    tifffile = pytest.importorskip('tifffile')
+    for kind, expected in ((np.uint16, bits), (np.uint8, 8)):
+        tifffile.imwrite(tmp_path / 'a.tif', np.zeros(image, kind), bigtiff=True, byteorder=order)
+        assert bits_per_channel(tmp_path / 'a.tif') == expected
+
+
 def test_other_byte_order_palettes_and_single_bits(tmp_path):
     big = b'MM\0*' + (8).to_bytes(4, 'big') + (1).to_bytes(2, 'big')
     big += (

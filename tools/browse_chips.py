@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from mmsniper.chips import ChipKey
 from mmsniper.datasets import ChipDataset
-from mmsniper.image_files import spread
+from mmsniper.image_files import UnreadableImageError, spread
 from mmsniper.visualization import (
     chip_legend,
     chip_title,
@@ -70,7 +70,7 @@ def main() -> None:
                 shown = [keys[n] for n in spread(len(keys), args.max_chips)]
                 few = f'{len(shown)} of {len(keys)} chips; --max-chips shows more' if len(shown) < len(keys) else ''
                 pictures[f'{name}_chips.png'] = draw_chips(samples, dataset, shown, few)
-        except RuntimeError as error:  # names the image
+        except (RuntimeError, UnreadableImageError) as error:  # names the image
             raise SystemExit(f'error: {error}') from error
         except ValueError as error:
             raise SystemExit(f'error: {info["img_path"]}: {error}') from error

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from chip_config import add_plan_arguments, planned
 
+from mmsniper.image_files import UnreadableImageError
 from mmsniper.report import gallery, panels_of_image, render, report_numbers
 
 
@@ -39,7 +40,7 @@ def main() -> None:
         pictures = gallery(samples, dataset, plan, args.chips, int(args.max_mb * 2**20))
         shown = numbers['most_chips'][:1] if args.chips else []
         pictures['images'] = [panels_of_image(dataset, plan, image['idx']) for image in shown]
-    except RuntimeError as error:
+    except (RuntimeError, UnreadableImageError) as error:
         raise SystemExit(f'error: {error}; --chips 0 writes the report without images') from error
 
     out = args.out or Path('work_dirs/chips') / name

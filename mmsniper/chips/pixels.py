@@ -25,7 +25,7 @@ def chip_pixels(planner: ChipPlanner, chips: Chips, divisor: int) -> int:
         chips: N chips.
         divisor: Sides are padded to a multiple of this, as by the model's data preprocessor.
     """
-    extents = np.rint((chips.bboxes[:, 2:] - chips.bboxes[:, :2]) * chips.scale[:, None]).astype(np.int64)
+    extents = np.rint((chips.bboxes[:, 2:] - chips.bboxes[:, :2]) * chips.scale[:, None]).clip(1).astype(np.int64)
     extents, counts = np.unique(extents, axis=0, return_counts=True)
     samples = np.array([planner.canvas((width, height)) for width, height in extents.tolist()]).reshape(-1, 2)
     return int(padded_areas(samples, divisor) @ counts)

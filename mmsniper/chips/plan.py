@@ -239,6 +239,7 @@ class ChipPlan:
 
     def key(self, n: int, step: int = 0, keep_until: int = -1) -> ChipKey:
         """Chip n of the plan as a :class:`ChipKey`, to be shown in a step."""
+        n = range(len(self))[n]  # from the end, too, as arrays count
         x1, y1, x2, y2 = (int(v) for v in self.chips.bboxes[n])
         scale_idx, scale = int(self.chips.scale_idx[n]), float(self.chips.scale[n])
         seed, kind = int(self.seeds[n]), int(self.kind[n])

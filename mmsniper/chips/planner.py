@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .cover import ROW_MAJOR
 from .data_set import count_unlearnt, positive_chips_of_images, windows_of_images
 from .geometry import as_boxes, clip_boxes
-from .scales import Scale, assign_scales, check_scales, check_valid_ranges, windows_at_scales
+from .scales import NUMBER, Scale, assign_scales, check_scales, check_valid_ranges, windows_at_scales
 from .selection import negative_chips, positive_chips, uncovered_proposals
 
 ImageSize = tuple[int, int]
@@ -67,7 +67,7 @@ class ChipPlanner:
     ) -> None:
         if isinstance(chip_size, bool) or not isinstance(chip_size, (int, np.integer)) or chip_size < 1:
             raise ValueError(f'chip_size must be a positive whole number of network pixels; got {chip_size!r}')
-        if not isinstance(stride, (int, float)) or not 0 < stride <= chip_size:
+        if isinstance(stride, bool) or not isinstance(stride, NUMBER) or not 0 < stride <= chip_size:
             raise ValueError(f'stride must be in (0, chip_size={chip_size}], or windows leave gaps; got {stride!r}')
         self.chip_size = int(chip_size)
         self.stride = float(stride)

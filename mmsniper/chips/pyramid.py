@@ -36,6 +36,12 @@ class PyramidPlanner(ChipPlanner):
         ranges = [tuple(pair) for pair in self.valid_ranges.tolist()]
         return f'PyramidPlanner(scales={list(self.scales)}, valid_ranges={ranges})'
 
+    @property
+    def settings(self) -> dict:
+        """The arguments that make an equal planner by :func:`build_planner`."""
+        settings = super().settings
+        return dict(type='PyramidPlanner', scales=settings['scales'], valid_ranges=settings['valid_ranges'])
+
     def positive(self, gt_bboxes: ArrayLike, image_size: ImageSize, rng: np.random.Generator | None = None) -> Chips:
         """The image at every scale, whatever is in it: S chips. Arguments as for :meth:`ChipPlanner.positive`."""
         size = np.array([check_image_size(image_size)])

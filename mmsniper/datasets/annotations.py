@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from logging import WARNING
 from typing import Any
@@ -245,6 +245,12 @@ def image_boxes(data_info: dict) -> tuple[np.ndarray, np.ndarray, tuple[int, int
     return bboxes, ignored, (int(data_info['width']), int(data_info['height']))
 
 
+def classes_of(dataset: Dataset) -> Sequence[str]:
+    """Names of the classes; of joined data sets, which must have the same, the first one's."""
+    metainfo = dataset.metainfo
+    return (metainfo[0] if isinstance(metainfo, (list, tuple)) else metainfo)['classes']
+
+
 def read_boxes(dataset: Dataset) -> tuple[BoxTable, int, list[str]]:
     """What chips are planned for: the boxes of a data set, the number of ignored regions, and the images' paths.
 
@@ -269,8 +275,8 @@ def read_boxes(dataset: Dataset) -> tuple[BoxTable, int, list[str]]:
         table = BoxTable.build(images())
     if not len(table.bboxes):
         raise ValueError(
-            f'none of the {len(table)} images has an object of the classes {dataset.metainfo.get("classes")}: the '
-            'annotation file has no annotations of them, or all were left out (the log says why)'
+            f'none of the {len(table)} images has an object of the classes {classes_of(dataset)}: the annotation file '
+            'has no annotations of them, or all were left out (the log says why)'
         )
     return table, n_regions, img_paths
 

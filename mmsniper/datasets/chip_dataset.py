@@ -17,7 +17,7 @@ from ..chips.compiled import is_cold
 from ..chips.labels import assign_best_chips
 from ..image_files import UnreadableImageError
 from ..registry import DATASETS
-from .annotations import build_checked, collector_paused, loads_masks, read_boxes, report_left_out
+from .annotations import build_checked, classes_of, collector_paused, loads_masks, read_boxes, report_left_out
 from .chip_pipeline import ChipPipeline
 from .image_cache import ImageCache
 from .negatives import DatasetNegatives
@@ -121,9 +121,8 @@ class ChipDataset(Dataset):
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of the classes; of joined data sets, which must have the same, the first one's."""
-        metainfo = self.metainfo
-        return (metainfo[0] if isinstance(metainfo, (list, tuple)) else metainfo)['classes']
+        """Names of the classes."""
+        return classes_of(self.dataset)
 
     def full_init(self) -> None:
         """Nothing left to do; mmengine's runner and wrappers call it."""

@@ -67,9 +67,13 @@ class ChipPipeline(Compose):
         Args:
             data_info: Annotations of the image, as mmdet's data sets give them.
         """
+        # Loaders may ignore more: objects whose mask is no polygon.
+        planned = [n for n, one in enumerate(data_info.get('instances', [])) if not one.get('ignore_flag', 0)]
         loaded = self._load(data_info)
-        if loaded is not None and self._shares:
-            loaded.pop('instances', None)  # many small lists, which nobody needs any more
+        if loaded is not None:
+            loaded['planned'] = planned
+            if self._shares:
+                loaded.pop('instances', None)  # many small lists, which nobody needs any more
         return loaded
 
     def cut(self, loaded: dict, key: ChipKey, planner: ChipPlanner) -> dict | None:
@@ -81,13 +85,14 @@ class ChipPipeline(Compose):
             planner: Planned it.
         """
         results = dict(loaded) if self._shares else copy.deepcopy(loaded)
+        planned = results.pop('planned')
         results.update(
             chip_seed=key.seed,
             chip=np.array(key.bbox, np.float32),
             scale_idx=key.scale_idx,
             chip_scale=key.scale,
             chip_planner=planner,
-            elsewhere=key.elsewhere,
+            elsewhere=[planned[n] for n in key.elsewhere],
             sample_idx=key.image_idx,
             keep_polygons=self.keep_polygons,
             keep_sizes=self.keep_sizes,

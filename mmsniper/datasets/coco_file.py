@@ -155,6 +155,8 @@ class CocoFile:
                 f"metainfo's classes must be a tuple of names, but are {classes!r}; {self.name} has "
                 f'classes={_as_tuple(names)} (one name needs a comma: {_as_tuple(["name"])})'
             )
+        if not classes:
+            raise ValueError(f"metainfo's classes are empty; {self.name} has classes={_as_tuple(names)}")
         if len(set(classes)) < len(classes):
             twice = sorted({name for name in classes if list(classes).count(name) > 1})
             raise ValueError(

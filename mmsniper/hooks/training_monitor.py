@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..datasets import chip_sampler
+from ..datasets.annotations import classes_of
 from ..registry import HOOKS
 from ..visualization import chip_legend, chip_title, draw_chip, grid, scale_colour, titled, with_legend
 from .chip_counts import ChipCounts
@@ -131,8 +132,7 @@ class ChipMonitorHook(Hook):
                     WARNING,
                 )
         if is_main_process():
-            metainfo = runner.train_dataloader.dataset.metainfo
-            classes = (metainfo[0] if isinstance(metainfo, (list, tuple)) else metainfo)['classes']
+            classes = classes_of(runner.train_dataloader.dataset)
             tiles = [self._tile(chip, sample, classes) for chip, sample in zip(inputs, samples, strict=True)]
             picture = with_legend(grid(tiles, WIDTH), chip_legend(predictions=self.predicts))
             runner.visualizer.add_image('train_chips', np.ascontiguousarray(picture[..., ::-1]), step=runner.iter + 1)

@@ -68,7 +68,7 @@ def draw_panels(
 
     Raises:
         ValueError: If a proposal is malformed.
-        RuntimeError: If the image cannot be read.
+        UnreadableImageError: If the image cannot be read.
     """
     boxes, crowd, size = image_boxes(info)
     image, zoom = _panel(info['img_path'], size)

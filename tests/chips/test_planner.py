@@ -154,6 +154,7 @@ def test_random_chips_cover_every_scale_and_stay_inside():
         ({'stride': 513}, r'stride must be in \(0, chip_size=512\]'),
         ({'stride': 0}, 'stride'),
         ({'stride': '32'}, 'stride'),
+        ({'stride': True}, 'stride'),
         ({'valid_ranges': [(None, 80)]}, '3 scales but 1 valid_ranges'),
         ({'scales': [3.0, '1.6', 1.0]}, r"scales\[1\] is '1.6'"),
     ],

@@ -43,6 +43,7 @@ def test_a_config_names_its_planner():
     snip = build_planner(dict(RECIPE, type='PyramidPlanner'))
     assert type(snip) is PyramidPlanner
     assert build_planner(snip) is snip
+    assert repr(build_planner(snip.settings)) == repr(snip)
     assert repr(snip).startswith('PyramidPlanner(scales=[3.0')
     with pytest.raises(ValueError, match="one of ChipPlanner, PyramidPlanner; got 'Chips'"):
         build_planner(dict(RECIPE, type='Chips'))

@@ -29,10 +29,11 @@ def test_every_object_is_valid_in_some_chip(chip_dataset, some_images):
 
 
 def test_best_chip_makes_an_object_valid_once_per_scale(write_coco, planner_cfg, pipeline):
-    """A crowd before the objects: they are counted without it."""
+    """A crowd before the objects: they are counted without it, and with one that is ignored for lack of a polygon."""
     crowd = dict(bbox=[0, 0, 30, 30], iscrowd=1, segmentation={'counts': [0, 300 * 300], 'size': [300, 300]})
     objects = [dict(bbox=[x, y, 22, 22]) for x in range(10, 250, 40) for y in range(10, 250, 40)]
-    data = write_coco([(300, 300, [crowd, *objects]), (300, 300, [dict(bbox=[100, 100, 20, 20])])])
+    no_polygon = dict(bbox=[260, 260, 20, 20], segmentation=[[1, 2, 3, 4]])
+    data = write_coco([(300, 300, [crowd, no_polygon, *objects]), (300, 300, [dict(bbox=[100, 100, 20, 20])])])
     times = {}
     for assign in ('every_chip', 'best_chip'):
         dataset = ChipDataset(data, planner_cfg, pipeline, assign=assign)

@@ -127,6 +127,7 @@ def test_one_broken_record_does_not_hide_the_others(spoilt, planner_cfg, pipelin
 
 CLASSES = {
     'another order': (('other', 'thing'), ['in another order', "Write metainfo=dict(classes=('thing', 'other'))"]),
+    'none': ((), ["metainfo's classes are empty", "has classes=('thing', 'other')"]),
     'misspelt': (('thing', 'Other'), ["lacks 1 of the 2 classes in metainfo: 'Other' (is it 'other'?)"]),
     'one that the file lacks': (('thing', 'eel', 'other'), ["'eel'", "Its categories are ('thing', 'other')"]),
     'twice': (('thing', 'thing', 'other'), ['list thing more than once']),

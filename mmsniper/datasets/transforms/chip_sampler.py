@@ -144,8 +144,8 @@ class ChipSampler(BaseTransform):
         in_image = clip_boxes(bboxes, (0, 0, *image_size))
         valid = planner.valid(in_image, image_size)[results['scale_idx']]
         valid &= visible_fraction(in_image, window) >= self.min_visible
+        valid[list(results.pop('elsewhere', ()))] = False
         crowd = np.asarray(results.get('gt_ignore_flags', np.zeros(len(bboxes)))) == IGNORED
-        valid[np.flatnonzero(~crowd)[list(results.pop('elsewhere', ()))]] = False
         chip_bboxes = to_chip(inside, window, zooms)
         sliver = (chip_bboxes[:, 2:] - chip_bboxes[:, :2]).min(axis=1, initial=np.inf) < self.min_side
         flags = np.where(valid, VALID, np.where(sliver, IGNORED, INVALID))
