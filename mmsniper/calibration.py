@@ -79,7 +79,8 @@ def chips_at(dataset: ChipDataset, scale: Scale, chip_size: int | None = None) -
         chip_size = min(given.chip_size, max(int(np.median(shorter)) // DIVISOR * DIVISOR, LEAST_SIDE))
     chips = copy.copy(dataset)
     chips.planner = ChipPlanner([scale], [(None, None)], chip_size, min(given.stride, chip_size))
-    chips.negatives, chips.assign, chips._planners, chips._current_plan = None, 'every_chip', {}, None
+    chips.negatives, chips.assign, chips._planners = None, 'every_chip', {}
+    chips.__dict__.pop('current_plan', None)
     chips._reported = True
     return chips
 

@@ -37,30 +37,17 @@ def spread(n: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))
 
 
-def why_unreadable(path: str | Path, error: Exception) -> str:
-    """In words, why a file could not be read as an image.
-
-    Args:
-        path: The file, or a URL.
-        error: What reading it raised.
-    """
-    path = Path(path)
-    if path.is_file() and not path.stat().st_size:
-        return 'the file is empty'
-    if isinstance(error, FileNotFoundError):
-        return 'the file does not exist'
-    if isinstance(error, (AssertionError, AttributeError)):  # what mmcv makes of a decoder that gives nothing
-        return 'it is damaged, or of a format that OpenCV does not know'
-    return str(error).strip() or type(error).__name__
-
-
 def unreadable(path: str | Path, error: Exception) -> UnreadableImageError:
-    """What to raise where reading a file as an image raised `error`; names the file and the remedy."""
+    """What to raise where reading a file as an image raised `error`; names the file, why, and the remedy."""
+    why = str(error).strip() or type(error).__name__
+    if Path(path).is_file() and not Path(path).stat().st_size:
+        why = 'the file is empty'
+    elif isinstance(error, FileNotFoundError):
+        why = 'the file does not exist'
+    elif isinstance(error, (AssertionError, AttributeError)):  # what mmcv makes of a decoder that gives nothing
+        why = 'it is damaged, or of a format that OpenCV does not know'
     kind = MissingImageError if isinstance(error, FileNotFoundError) else UnreadableImageError
-    return kind(
-        f'{path}: cannot be read as an image: {why_unreadable(path, error)}; restore it, or remove it and its '
-        'annotations'
-    )
+    return kind(f'{path}: cannot be read as an image: {why}; restore it, or remove it and its annotations')
 
 
 def too_deep(path: str | Path, bits: int) -> DeepImageError:

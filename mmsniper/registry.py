@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine import registry as parents
 from mmengine.registry import Registry
 
 from .compat import allow_mmengine_checkpoints
@@ -24,18 +17,18 @@ from .inherit import allow_mmsniper_bases
 allow_mmengine_checkpoints()
 allow_mmsniper_bases()
 
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mmsniper', locations=['mmsniper.datasets'])
+DATASETS = Registry('dataset', parent=parents.DATASETS, scope='mmsniper', locations=['mmsniper.datasets'])
 DATA_SAMPLERS = Registry(
-    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='mmsniper', locations=['mmsniper.datasets']
+    'data sampler', parent=parents.DATA_SAMPLERS, scope='mmsniper', locations=['mmsniper.datasets']
 )
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmsniper', locations=['mmsniper.datasets'])
-TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, scope='mmsniper', locations=['mmsniper.models'])
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmsniper', locations=['mmsniper.models'])
-LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='mmsniper', locations=['mmsniper.evaluation'])
+TRANSFORMS = Registry('transform', parent=parents.TRANSFORMS, scope='mmsniper', locations=['mmsniper.datasets'])
+TASK_UTILS = Registry('task util', parent=parents.TASK_UTILS, scope='mmsniper', locations=['mmsniper.models'])
+MODELS = Registry('model', parent=parents.MODELS, scope='mmsniper', locations=['mmsniper.models'])
+LOOPS = Registry('loop', parent=parents.LOOPS, scope='mmsniper', locations=['mmsniper.evaluation'])
 METRICS = Registry(
-    'metric', parent=MMENGINE_METRICS, scope='mmsniper', locations=['mmsniper.mining', 'mmsniper.evaluation']
+    'metric', parent=parents.METRICS, scope='mmsniper', locations=['mmsniper.mining', 'mmsniper.evaluation']
 )
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmsniper', locations=['mmsniper.hooks'])
+HOOKS = Registry('hook', parent=parents.HOOKS, scope='mmsniper', locations=['mmsniper.hooks'])
 
 
 def type_name(kind: object) -> str:

@@ -6,7 +6,7 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmsniper.image_files import DeepImageError, bits_per_channel, check_depth, why_unreadable
+from mmsniper.image_files import DeepImageError, bits_per_channel, check_depth, unreadable
 
 DEPTHS = {
     '8 bit grey PNG': ('a.png', np.zeros((4, 5), np.uint8), 8),
@@ -91,8 +91,8 @@ def test_it_is_the_loader_that_narrows(tmp_path, name):
 
 def test_reasons_are_words(tmp_path):
     (tmp_path / 'empty.jpg').touch()
-    assert why_unreadable(tmp_path / 'empty.jpg', ValueError('x')) == 'the file is empty'
-    assert why_unreadable('none.jpg', FileNotFoundError()) == 'the file does not exist'
-    assert 'damaged' in why_unreadable('a.jpg', AssertionError())
-    assert why_unreadable('a.jpg', PermissionError(13, 'Permission denied')) == '[Errno 13] Permission denied'
-    assert why_unreadable('a.jpg', KeyError()) == 'KeyError'
+    assert 'image: the file is empty; restore' in str(unreadable(tmp_path / 'empty.jpg', ValueError('x')))
+    assert 'image: the file does not exist; restore' in str(unreadable('none.jpg', FileNotFoundError()))
+    assert 'damaged' in str(unreadable('a.jpg', AssertionError()))
+    assert ': [Errno 13] Permission denied; ' in str(unreadable('a.jpg', PermissionError(13, 'Permission denied')))
+    assert ': KeyError; ' in str(unreadable('a.jpg', KeyError()))

@@ -63,7 +63,7 @@ def check_labels(planner: ChipPlanner, table: BoxTable, labels: PlanLabels, scal
     """
     n_objects, times = len(table.bboxes), labels.times_valid
     never, once, more = (float(part.mean()) for part in (times == 0, times == 1, times >= 2))
-    unusable, unreachable = planner.count_unlearnt(table.bboxes, table.start, table.sizes)
+    unusable, unreachable = table.count_unlearnt(planner)
     yield Finding(
         NOTE,
         'ranges',

@@ -7,7 +7,7 @@ from .plan import BoxTable, ChipKey, ChipKind, ChipPlan, ChipTable
 from .planner import ChipPlanner, Chips
 from .pool import NegativePool, image_key
 from .pyramid import PyramidPlanner, build_planner
-from .scales import chip_window, scale_factor, scale_name
+from .scales import scale_factor, scale_name
 
 __all__ = [
     'IGNORED',
@@ -26,7 +26,6 @@ __all__ = [
     'box_sizes',
     'build_planner',
     'chip_pixels',
-    'chip_window',
     'clip_boxes',
     'image_key',
     'resized_pixels',

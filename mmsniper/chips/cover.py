@@ -28,6 +28,12 @@ def mix(seed: int, value: int) -> np.int64:
 
 
 @compiled
+def branch(seed: int, value: int) -> np.int64 | int:
+    """A seed of its own for one of several draws; ``ROW_MAJOR`` for all as it is."""
+    return seed if seed == ROW_MAJOR else mix(seed, value)
+
+
+@compiled
 def window_origins(
     starts: NDArray, ends: NDArray, length: int, window: int, step: float, seed: int
 ) -> NDArray[np.int64]:
@@ -77,7 +83,7 @@ def enclosing_windows(
 @compiled
 def greedy_cover(
     x_first: NDArray, x_stop: NDArray, y_first: NDArray, y_stop: NDArray, shape: tuple[int, int], least: int, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> NDArray[np.int64]:
     """Choose windows, most uncovered boxes first, until none is left that encloses at least `least` of them.
 
     Args:
@@ -90,8 +96,7 @@ def greedy_cover(
         seed: Ties go to a random window; with ``ROW_MAJOR`` to the first one in row-major order.
 
     Returns:
-        windows: (K,) row-major indices of the chosen windows, in the order of choice.
-        counts: (K,) boxes newly covered by each.
+        (K,) row-major indices of the chosen windows, in the order of choice.
     """
     n_cols = shape[1]
     order = np.argsort(y_first)
@@ -117,7 +122,6 @@ def greedy_cover(
 
     covered = np.zeros(len(order), np.bool_)
     chosen = np.empty(len(order), np.int64)
-    gains = np.empty(len(order), np.int64)
     n_chosen = 0
     for level in range(len(order), least - 1, -1):
         for window in _in_tie_order(level, head, follower, counts, seed):
@@ -125,7 +129,7 @@ def greedy_cover(
                 follower[window] = head[counts[window]]
                 head[counts[window]] = window
                 continue
-            chosen[n_chosen], gains[n_chosen] = window, level
+            chosen[n_chosen] = window
             n_chosen += 1
             y, x = window // n_cols, window % n_cols
             for m in range(np.searchsorted(y_first, y - tallest + 1), len(order)):
@@ -134,7 +138,7 @@ def greedy_cover(
                 if not covered[m] and y < y_stop[m] and x_first[m] <= x < x_stop[m]:
                     covered[m] = True
                     _add_rectangle(counts, n_cols, x_first[m], x_stop[m], y_first[m], y_stop[m], -1)
-    return chosen[:n_chosen], gains[:n_chosen]
+    return chosen[:n_chosen]
 
 
 @compiled

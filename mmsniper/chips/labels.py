@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .data_set import grown
 from .plan import BoxTable, ChipPlan
 from .planner import ChipPlanner
 from .scales import assign_scales
@@ -134,7 +133,7 @@ def _label(
     found = 0
     for i in range(len(sizes)):
         boxes = clipped(bboxes[start[i] : start[i + 1]], sizes[i, 0], sizes[i, 1])
-        in_range = assign_scales(boxes, sizes[i, 0], sizes[i, 1], ranges, factors[i], sides[i])[0]
+        in_range = assign_scales(boxes, ranges, factors[i], sides[i])[0]
         for n in range(chip_start[i], chip_start[i + 1]):
             extent_w = min(max(np.rint((chips[n, 2] - chips[n, 0]) * scale[n]), 1), chip_size)
             extent_h = min(max(np.rint((chips[n, 3] - chips[n, 1]) * scale[n]), 1), chip_size)
@@ -161,3 +160,11 @@ def _label(
                     label[found] = IGNORED if min(inside_w * zoom_x, inside_h * zoom_y) < min_side else INVALID
                 found += 1
     return chip[:found].copy(), box[:found].copy(), label[:found].copy(), visible[:found].copy(), size[:found].copy()
+
+
+@compiled
+def grown(array: NDArray, used: int, room: int) -> NDArray:
+    """A copy of an array's first `used` rows with room for more."""
+    larger = np.empty(room, array.dtype)
+    larger[:used] = array[:used]
+    return larger

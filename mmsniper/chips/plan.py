@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .planner import ChipPlanner, Chips, ImageSize
+from .scales import MIN_USABLE_SIDE
 
 NO_CHIPS = Chips(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0))
 
@@ -108,6 +109,14 @@ class BoxTable:
         """The part of each box inside its image, (T, 4)."""
         limits = np.repeat(self.sizes, np.diff(self.start), axis=0)
         return np.clip(self.bboxes, 0, np.tile(limits, 2))
+
+    def count_unlearnt(self, planner: ChipPlanner) -> tuple[int, int]:
+        """How many boxes have a side under 2 px, and how many others no chip holds."""
+        boxes = self.inside()
+        usable = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_USABLE_SIDE
+        hull = (np.ceil(boxes[:, 2:]) - np.floor(boxes[:, :2])).max(axis=1, initial=0)
+        largest = np.repeat(planner.windows_of_images(self.sizes)[1].max(axis=1), np.diff(self.start))
+        return int((~usable).sum()), int((usable & (hull > largest)).sum())
 
     def image(self, idx: int) -> tuple[NDArray[np.float64], ImageSize]:
         """Boxes (M, 4) and (width, height) of one image."""

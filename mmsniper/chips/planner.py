@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cover import ROW_MAJOR
-from .data_set import count_unlearnt, positive_chips_of_images, windows_of_images
 from .geometry import as_boxes, clip_boxes
-from .scales import NUMBER, Scale, assign_scales, check_scales, check_valid_ranges, windows_at_scales
-from .selection import negative_chips, positive_chips, uncovered_proposals
+from .scales import NUMBER, Scale, assign_scales, check_scales, check_valid_ranges, chip_sides, scale_factor
+from .selection import negative_chips, positive_chips, positive_chips_of_images, uncovered_proposals
 
 ImageSize = tuple[int, int]
 
@@ -29,7 +28,7 @@ class Chips:
     Attributes:
         bboxes: (N, 4) float32, image frame; whole numbers inside the image.
         scale_idx: (N,) int64, index into the planner's scales.
-        scale: (N,) float64, network pixels per image pixel (see :func:`~mmsniper.chips.chip_window`).
+        scale: (N,) float64, network pixels per image pixel (see :func:`~mmsniper.chips.scales.chip_sides`).
     """
 
     bboxes: NDArray[np.float32]
@@ -73,9 +72,6 @@ class ChipPlanner:
         self.stride = float(stride)
         self.scales = check_scales(scales)
         self.valid_ranges = check_valid_ranges(valid_ranges, self.scales, self.chip_size)
-        pairs = [scale if isinstance(scale, tuple) else (np.nan, np.nan) for scale in self.scales]
-        self._zooms = np.array([np.nan if isinstance(scale, tuple) else scale for scale in self.scales])
-        self._edges = np.array([(max(pair), min(pair)) for pair in pairs])
 
     def __repr__(self) -> str:
         ranges = [tuple(pair) for pair in self.valid_ranges.tolist()]
@@ -100,7 +96,10 @@ class ChipPlanner:
             ValueError: If a box is malformed or the image has no pixels.
         """
         width, height = check_image_size(image_size)
-        return Chips(*positive_chips(as_boxes(gt_bboxes), width, height, *self._recipe, _seed(rng)))
+        factors, sides = self.windows(image_size)
+        recipe = factors, sides, self.valid_ranges, self.stride
+        bboxes, scale_idx = positive_chips(as_boxes(gt_bboxes), width, height, *recipe, _seed(rng))
+        return Chips(bboxes, scale_idx, self.chip_size / sides[scale_idx])
 
     def negative(
         self,
@@ -131,7 +130,10 @@ class ChipPlanner:
         width, height = check_image_size(image_size)
         least = check_min_proposals(min_proposals, len(self.scales))
         chips = as_boxes(positives.bboxes), positives.scale_idx
-        return Chips(*negative_chips(as_boxes(proposals), *chips, least, width, height, *self._recipe, _seed(rng)))
+        factors, sides = self.windows(image_size)
+        recipe = factors, sides, self.valid_ranges, self.stride
+        bboxes, scale_idx = negative_chips(as_boxes(proposals), *chips, least, width, height, *recipe, _seed(rng))
+        return Chips(bboxes, scale_idx, self.chip_size / sides[scale_idx])
 
     def uncovered(self, proposals: ArrayLike, image_size: ImageSize, positives: Chips) -> NDArray[np.bool_]:
         """Which proposals count at which scale for negative chips: (S, P) bool (sec. 3.3).
@@ -185,20 +187,8 @@ class ChipPlanner:
             bboxes: (M, 4) xyxy, image frame.
             image_size: (width, height) of the image.
         """
-        return self.assign(bboxes, image_size)[0]
-
-    def assign(self, bboxes: ArrayLike, image_size: ImageSize) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """At which scales each box is valid, and at which of these a chip encloses it: two (S, M) bool arrays.
-
-        A usable box that is planned nowhere is larger than a chip at every scale; a coarser scale would reach it.
-
-        Args:
-            bboxes: (M, 4) xyxy, image frame.
-            image_size: (width, height) of the image.
-        """
-        width, height = check_image_size(image_size)
-        boxes = clip_boxes(as_boxes(bboxes), (0, 0, width, height))
-        return assign_scales(boxes, width, height, self.valid_ranges, *self.windows(image_size))
+        boxes = clip_boxes(as_boxes(bboxes), (0, 0, *check_image_size(image_size)))
+        return assign_scales(boxes, self.valid_ranges, *self.windows(image_size))[0]
 
     def positive_of_images(
         self, bboxes: NDArray[np.float64], start: NDArray[np.int64], sizes: NDArray[np.int64], seed: int
@@ -211,22 +201,27 @@ class ChipPlanner:
             sizes: (I, 2), (width, height) of each image.
             seed: Seed of all of them, >= 0.
         """
-        counts, *chips = positive_chips_of_images(bboxes, start, sizes, *self._recipe, seed)
-        return counts, Chips(*chips)
-
-    def count_unlearnt(
-        self, bboxes: NDArray[np.float64], start: NDArray[np.int64], sizes: NDArray[np.int64]
-    ) -> tuple[int, int]:
-        """How many boxes have a side under 2 px, and how many others no chip holds; see :meth:`positive_of_images`."""
-        return count_unlearnt(bboxes, start, sizes, self._zooms, self._edges, self.valid_ranges, self.chip_size)
-
-    def windows_of_images(self, sizes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """:meth:`windows` of many images, (I, 2) -> (I, S) float64, (I, S) int64."""
-        return windows_of_images(sizes, self._zooms, self._edges, self.chip_size)
+        factors, sides = self.windows_of_images(sizes)
+        recipe = factors, sides, self.valid_ranges, self.stride
+        counts, windows, scale_idx = positive_chips_of_images(bboxes, start, sizes, *recipe, seed)
+        side = sides[np.repeat(np.arange(len(sizes)), counts), scale_idx]
+        return counts, Chips(windows, scale_idx, self.chip_size / side)
 
     def windows(self, image_size: ImageSize) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Scale factor and side of a chip in image pixels, per scale: (S,) float64, (S,) int64."""
-        return windows_at_scales(*check_image_size(image_size), self._zooms, self._edges, self.chip_size)
+        size = check_image_size(image_size)
+        factors = np.array([scale_factor(scale, *size) for scale in self.scales])
+        return factors, chip_sides(factors, self.chip_size)
+
+    def windows_of_images(self, sizes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """:meth:`windows` of many images, (I, 2) -> (I, S) float64, (I, S) int64."""
+        factors = np.empty((len(sizes), len(self.scales)))
+        for s, scale in enumerate(self.scales):  # as scale_factor
+            if isinstance(scale, tuple):
+                factors[:, s] = np.minimum(max(scale) / sizes.max(axis=1), min(scale) / sizes.min(axis=1))
+            else:
+                factors[:, s] = scale
+        return factors, chip_sides(factors, self.chip_size)
 
     def canvas(self, extent: tuple[int, int]) -> tuple[int, int]:
         """Size of the sample that a chip of (width, height) network pixels is padded to: ``chip_size``, both."""
@@ -254,10 +249,6 @@ class ChipPlanner:
         ranges = [[low, None if high == np.inf else high] for low, high in self.valid_ranges.tolist()]
         scales = [list(scale) if isinstance(scale, tuple) else scale for scale in self.scales]
         return dict(scales=scales, valid_ranges=ranges, chip_size=self.chip_size, stride=self.stride)
-
-    @property
-    def _recipe(self) -> tuple[NDArray, NDArray, NDArray, int, float]:
-        return self._zooms, self._edges, self.valid_ranges, self.chip_size, self.stride
 
 
 def check_image_size(image_size: ImageSize) -> ImageSize:

@@ -8,9 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,11 +19,6 @@ from .plan import ChipTable
 from .planner import ChipPlanner, Chips, ImageSize, check_min_proposals
 
 FORMAT = 'mmsniper negative chips 1'
-# What reading a damaged file raises. RuntimeError: it seems to be encrypted, or packed by a method nobody knows.
-DAMAGED = (
-    *(ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError, OSError, EOFError),
-    *(MemoryError, struct.error, zlib.error, zipfile.BadZipFile),
-)
 REMEDY = 'mine again with NegativeChipMiner or `mmsniper mine`'
 
 
@@ -106,9 +98,6 @@ class NegativePool:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, row: int) -> Chips:
-        return self.table(np.array([row])).chips
-
     def table(self, rows: NDArray[np.integer]) -> ChipTable:
         """The chips of some images, by (K,) row numbers; -1 stands for an image that was not mined, and has none."""
         first = self.start[rows]
@@ -120,21 +109,14 @@ class NegativePool:
         sides = self.planner.windows_of_images(self.sizes[rows[image]])[1][np.arange(len(image)), scale_idx]
         return ChipTable(start, Chips(self.bboxes[chips].astype(np.float32), scale_idx, self.planner.chip_size / sides))
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._rows
-
     def row(self, key: str) -> int:
         """Where an image stands in the pool, -1 if it was not mined."""
         return self._rows.get(key, -1)
 
     def chips(self, key: str) -> Chips | None:
         """The chips of one image, None if it was not mined."""
-        return self[self._rows[key]] if key in self._rows else None
-
-    def size(self, key: str) -> ImageSize:
-        """(width, height) of one image."""
-        width, height = self.sizes[self._rows[key]].tolist()
-        return width, height
+        row = self.row(key)
+        return None if row < 0 else self.table(np.array([row])).chips
 
     def counts(self) -> NDArray[np.int64]:
         """Chips per image and scale, (I, S)."""
@@ -240,7 +222,7 @@ class NegativePool:
             if pool.fingerprint() != about['fingerprint']:
                 raise ValueError('its fingerprint does not fit its images')
             pool._check_chips()
-        except DAMAGED as error:
+        except Exception as error:  # a damaged file raises anything
             raise ValueError(f'{path} is not a file of negative chips, or is damaged ({error}); {REMEDY}') from error
         return pool
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .geometry import as_boxes
 from .planner import ChipPlanner, Chips, ImageSize, check_image_size
 from .scales import Scale
 
@@ -57,10 +56,6 @@ class PyramidPlanner(ChipPlanner):
         factors = self.windows_of_images(sizes)[0].reshape(-1)
         chips = Chips(np.repeat(whole, n_scales, axis=0), np.tile(np.arange(n_scales), n_images), factors)
         return np.full(n_images, n_scales), chips
-
-    def uncovered(self, proposals: ArrayLike, image_size: ImageSize, positives: Chips) -> NDArray[np.bool_]:
-        """None: whole images leave nothing uncovered, so there are no negative chips. As the planner's."""
-        return np.zeros((len(self.scales), len(as_boxes(proposals))), np.bool_)
 
     def negative(
         self,

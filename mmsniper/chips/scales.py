@@ -39,14 +39,13 @@ def scale_name(scale: Scale) -> str:
     return f'{scale[0]:g} x {scale[1]:g}' if isinstance(scale, tuple) else f'{scale:g}'
 
 
-def chip_window(factor: float, chip_size: int) -> tuple[int, float]:
-    """Side of a chip in whole image pixels, and the zoom that turns it into `chip_size` network pixels.
+def chip_sides(factors: NDArray[np.float64], chip_size: int) -> NDArray[np.int64]:
+    """Sides of chips in whole image pixels, of any shape.
 
     A chip is cut on pixel borders: pixels, boxes and masks then agree without rounding. The price is a zoom that is
-    smaller than `factor` by less than one image pixel per chip (0.2 % at factor 3 and chip size 512).
+    smaller than the factor by less than one image pixel per chip (0.2 % at factor 3 and chip size 512).
     """
-    window = math.ceil(chip_size / factor - 1e-6)
-    return window, chip_size / window
+    return np.ceil(chip_size / factors - 1e-6).astype(np.int64)
 
 
 def check_scales(scales: Sequence[Scale]) -> tuple[Scale, ...]:
@@ -133,33 +132,11 @@ def check_ranges(given: Sequence[Sequence[float | None]], scales: tuple[Scale, .
 
 
 @compiled
-def windows_at_scales(
-    width: float, height: float, zooms: NDArray, edges: NDArray, chip_size: int
-) -> tuple[NDArray, NDArray]:
-    """Factor and chip side of every scale on one image: (S,) float64 network per image pixel, (S,) int64 image pixels.
-
-    The compiled twin of :func:`scale_factor` and :func:`chip_window`; `zooms` (S,) is nan where `edges` (S, 2) counts.
-    """
-    factors = np.empty(len(zooms))
-    sides = np.empty(len(zooms), np.int64)
-    for s in range(len(zooms)):
-        factors[s] = zooms[s]
-        if np.isnan(zooms[s]):
-            factors[s] = min(edges[s, 0] / max(width, height), edges[s, 1] / min(width, height))
-        sides[s] = int(np.ceil(chip_size / factors[s] - 1e-6))
-    return factors, sides
-
-
-@compiled
-def assign_scales(
-    bboxes: NDArray, width: int, height: int, ranges: NDArray, factors: NDArray, sides: NDArray
-) -> tuple[NDArray, NDArray]:
+def assign_scales(bboxes: NDArray, ranges: NDArray, factors: NDArray, sides: NDArray) -> tuple[NDArray, NDArray]:
     """Where each box is to be learnt, and where a chip must be cut for it.
 
     Args:
         bboxes: (M, 4) float64, image frame, clipped to the image.
-        width: Image width.
-        height: Image height.
         ranges: (S, 2) valid ranges on sqrt(area), image pixels.
         factors: (S,) scale factors.
         sides: (S,) side of a chip in image pixels.
@@ -179,14 +156,13 @@ def assign_scales(
         if x2 - x1 < MIN_USABLE_SIDE or y2 - y1 < MIN_USABLE_SIDE:
             continue
         size = np.sqrt((x2 - x1) * (y2 - y1))
-        hull_w, hull_h = np.ceil(x2) - np.floor(x1), np.ceil(y2) - np.floor(y1)
+        hull = max(np.ceil(x2) - np.floor(x1), np.ceil(y2) - np.floor(y1))
         enclosed, rescuer = False, -1
         for s in range(n_scales):
-            fits = hull_w <= min(sides[s], width) and hull_h <= min(sides[s], height)
             valid[s, m] = ranges[s, 0] <= size < ranges[s, 1]
-            planned[s, m] = valid[s, m] and fits
+            planned[s, m] = valid[s, m] and hull <= sides[s]
             enclosed |= planned[s, m]
-            if fits and (rescuer < 0 or factors[s] > factors[rescuer]):
+            if hull <= sides[s] and (rescuer < 0 or factors[s] > factors[rescuer]):
                 rescuer = s
         if not enclosed and rescuer >= 0:
             valid[rescuer, m] = planned[rescuer, m] = True

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .cover import ROW_MAJOR, enclosing_windows, greedy_cover, mix, window_origins
-from .scales import MIN_USABLE_SIDE, assign_scales, windows_at_scales
+from .cover import branch, enclosing_windows, greedy_cover, mix, window_origins
+from .scales import MIN_USABLE_SIDE, assign_scales
 
 # A proposal is covered by a positive chip that holds this share of its area: what it shows is trained on there.
 COVERED = 0.5
 
-ChipArrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]
+ChipArrays = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 @compiled
@@ -23,31 +23,63 @@ def positive_chips(
     bboxes: NDArray,
     width: int,
     height: int,
-    zooms: NDArray,
-    edges: NDArray,
+    factors: NDArray,
+    sides: NDArray,
     ranges: NDArray,
-    chip_size: int,
     stride: float,
     seed: int,
 ) -> ChipArrays:
-    """Chips that enclose every usable box at each scale it is planned for: the arrays of ``Chips``.
+    """Chips that enclose every usable box at each scale it is planned for: (N, 4) windows, and (N,) their scales.
 
     Args:
         bboxes: (M, 4) float64, image frame.
         width: Image width.
         height: Image height.
-        zooms: (S,) zoom factors, nan where `edges` counts.
-        edges: (S, 2) long and short edge in network pixels.
+        factors: (S,) scale factors.
+        sides: (S,) int64, side of a chip.
         ranges: (S, 2) valid ranges on sqrt(area).
-        chip_size: Side of a chip in network pixels.
         stride: Stride of the window grid in network pixels.
         seed: Shifts the grid and breaks ties; ``ROW_MAJOR`` does neither.
     """
     boxes = clipped(bboxes, width, height)
-    factors, sides = windows_at_scales(width, height, zooms, edges, chip_size)
-    planned = assign_scales(boxes, width, height, ranges, factors, sides)[1]
-    least = np.ones(len(sides), np.int64)
-    return _cover_scales(boxes, planned, least, width, height, factors, sides, chip_size, stride, seed)
+    planned = assign_scales(boxes, ranges, factors, sides)[1]
+    return _cover_scales(boxes, planned, np.ones_like(sides), width, height, stride / factors, sides, seed)
+
+
+@compiled
+def positive_chips_of_images(
+    bboxes: NDArray,
+    start: NDArray,
+    sizes: NDArray,
+    factors: NDArray,
+    sides: NDArray,
+    ranges: NDArray,
+    stride: float,
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """:func:`positive_chips` of I images: (I,) how many, and the chips of all, image by image.
+
+    Args:
+        bboxes: (T, 4) float64, image frame.
+        start: (I + 1,) image i owns rows ``start[i]:start[i + 1]``.
+        sizes: (I, 2), (width, height) of each image.
+        factors: (I, S) scale factors.
+        sides: (I, S) int64, sides of chips.
+        ranges: (S, 2) valid ranges on sqrt(area).
+        stride: Stride of the window grid in network pixels.
+        seed: Every image has a seed of its own, made of this one and its number.
+    """
+    counts = np.empty(len(sizes), np.int64)
+    room = len(bboxes) * len(ranges)  # every chip covers another box of its scale
+    windows, scale_idx = np.empty((room, 4), np.float32), np.empty(room, np.int64)
+    n = 0
+    for i in range(len(sizes)):
+        boxes = bboxes[start[i] : start[i + 1]]
+        found = positive_chips(boxes, sizes[i, 0], sizes[i, 1], factors[i], sides[i], ranges, stride, mix(seed, i))
+        counts[i] = len(found[0])
+        windows[n : n + counts[i]], scale_idx[n : n + counts[i]] = found
+        n += counts[i]
+    return counts, windows[:n].copy(), scale_idx[:n].copy()
 
 
 @compiled
@@ -58,14 +90,13 @@ def negative_chips(
     least: NDArray,
     width: int,
     height: int,
-    zooms: NDArray,
-    edges: NDArray,
+    factors: NDArray,
+    sides: NDArray,
     ranges: NDArray,
-    chip_size: int,
     stride: float,
     seed: int,
 ) -> ChipArrays:
-    """Chips full of proposals that no positive chip covers: the arrays of ``Chips``.
+    """Chips full of proposals that no positive chip covers, as :func:`positive_chips` gives them.
 
     Args:
         proposals: (P, 4) float64, image frame.
@@ -74,17 +105,15 @@ def negative_chips(
         least: (S,) int64, smallest number of newly covered proposals that is worth a chip.
         width: Image width; this and what follows as in :func:`positive_chips`.
         height: Image height.
-        zooms: (S,)
-        edges: (S, 2)
+        factors: (S,)
+        sides: (S,)
         ranges: (S, 2)
-        chip_size: Side of a chip in network pixels.
         stride: Stride of the window grid in network pixels.
         seed: Shifts the grid and breaks ties; ``ROW_MAJOR`` does neither.
     """
     boxes = clipped(proposals, width, height)
-    factors, sides = windows_at_scales(width, height, zooms, edges, chip_size)
     wanted = uncovered_proposals(boxes, positives, positive_scales, ranges, sides)
-    return _cover_scales(boxes, wanted, least, width, height, factors, sides, chip_size, stride, seed)
+    return _cover_scales(boxes, wanted, least, width, height, stride / factors, sides, seed)
 
 
 @compiled
@@ -145,42 +174,34 @@ def _cover_scales(
     least: NDArray,
     width: int,
     height: int,
-    factors: NDArray,
+    steps: NDArray,
     sides: NDArray,
-    chip_size: int,
-    stride: float,
     seed: int,
 ) -> ChipArrays:
     """Greedy cover of each scale's wanted boxes, (S, M) bool, by windows that newly cover at least (S,) of them."""
     windows = np.empty((wanted.sum(), 4), np.float32)
     scale_idx = np.empty(len(windows), np.int64)
-    scale = np.empty(len(windows))
     n = 0
     for s in range(len(sides)):
         if wanted[s].sum() >= least[s]:
-            scale_seed = seed if seed == ROW_MAJOR else mix(seed, s)
-            found = _cover(boxes[wanted[s]], width, height, sides[s], stride / factors[s], least[s], scale_seed)[0]
+            found = _cover(boxes[wanted[s]], width, height, sides[s], steps[s], least[s], branch(seed, s))
             stop = n + len(found)
-            windows[n:stop], scale_idx[n:stop], scale[n:stop] = found, s, chip_size / sides[s]
+            windows[n:stop], scale_idx[n:stop] = found, s
             n = stop
-    return windows[:n], scale_idx[:n], scale[:n]
+    return windows[:n], scale_idx[:n]
 
 
 @compiled
-def _cover(
-    boxes: NDArray, width: int, height: int, side: int, step: float, least: int, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Greedy cover at one scale: (K, 4) windows inside the image, and (K,) boxes newly covered by each."""
-    x_seed = seed if seed == ROW_MAJOR else mix(seed, 0)
-    y_seed = seed if seed == ROW_MAJOR else mix(seed, 1)
-    xs = window_origins(boxes[:, 0], boxes[:, 2], width, side, step, x_seed)
-    ys = window_origins(boxes[:, 1], boxes[:, 3], height, side, step, y_seed)
+def _cover(boxes: NDArray, width: int, height: int, side: int, step: float, least: int, seed: int) -> NDArray[np.int64]:
+    """Greedy cover at one scale: (K, 4) windows inside the image."""
+    xs = window_origins(boxes[:, 0], boxes[:, 2], width, side, step, branch(seed, 0))
+    ys = window_origins(boxes[:, 1], boxes[:, 3], height, side, step, branch(seed, 1))
     x_first, x_stop = enclosing_windows(boxes[:, 0], boxes[:, 2], xs, min(side, width))
     y_first, y_stop = enclosing_windows(boxes[:, 1], boxes[:, 3], ys, min(side, height))
-    chosen, gains = greedy_cover(x_first, x_stop, y_first, y_stop, (len(ys), len(xs)), least, seed)
+    chosen = greedy_cover(x_first, x_stop, y_first, y_stop, (len(ys), len(xs)), least, seed)
     windows = np.empty((len(chosen), 4), np.int64)
     for k in range(len(chosen)):
         x, y = xs[chosen[k] % len(xs)], ys[chosen[k] // len(xs)]
         windows[k, 0], windows[k, 1] = x, y
         windows[k, 2], windows[k, 3] = min(x + side, width), min(y + side, height)
-    return windows, gains
+    return windows

@@ -5,7 +5,7 @@ from .chip_batch_sampler import ChipBatchSampler
 from .chip_dataset import ChipDataset
 from .mixed_size_batch_sampler import MixedSizeBatchSampler
 from .plan_sampler import ChipPlanSampler, chip_sampler
-from .progress import Progress, progress_of
+from .progress import progress_of
 from .transforms import (
     ChipSampler,
     LoadChipAnnotations,
@@ -29,7 +29,6 @@ __all__ = [
     'OpenImage',
     'PackChipInputs',
     'To8Bit',
-    'Progress',
     'chip_sampler',
     'progress_of',
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch.utils.data import BatchSampler
 
 from ..registry import DATA_SAMPLERS
+from .epoch_order import Deal
 from .plan_sampler import ChipPlanSampler
 
 
@@ -40,4 +41,4 @@ class ChipBatchSampler(BatchSampler):
             raise ValueError(f'lanes is a number of workers, or a multiple of it, >= 1; got {lanes!r}')
         super().__init__(sampler, batch_size, drop_last)
         self.lanes = lanes
-        sampler.keep_images(batch_size, lanes)
+        sampler.dealt = Deal(batch_size * sampler.world_size, lanes)

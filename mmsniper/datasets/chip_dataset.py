@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from logging import WARNING
 
 import numpy as np
@@ -109,7 +110,6 @@ class ChipDataset(Dataset):
         # Shared with the workers, which find out.
         self._bad = torch.zeros(len(self.table), dtype=torch.uint8).share_memory_()
         self._n_bad_reported = 0
-        self._current_plan: ChipPlan | None = None
         self._times_by_number = 0
         self._reported = False
         self._planners: dict[tuple[int, float], ChipPlanner] = {}
@@ -127,16 +127,10 @@ class ChipDataset(Dataset):
     def full_init(self) -> None:
         """Nothing left to do; mmengine's runner and wrappers call it."""
 
-    @property
+    @cached_property
     def current_plan(self) -> ChipPlan:
         """The plan that numbers refer to: what :class:`ChipPlanSampler` set last, else the first one of seed 0."""
-        if self._current_plan is None:
-            self._current_plan = self.plan(epoch=0)
-        return self._current_plan
-
-    @current_plan.setter
-    def current_plan(self, plan: ChipPlan) -> None:
-        self._current_plan = plan
+        return self.plan(epoch=0)
 
     def planner_of(self, chip_size: int | None, zoom: float = 1.0) -> ChipPlanner:
         """The planner, or one for chips of another size, as a :class:`~mmsniper.chips.ChipKey` says it."""

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from logging import WARNING
+from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
@@ -21,16 +22,17 @@ from .coco_records import (
     image_fault,
     is_id,
     is_panoptic,
+    is_usable_polygon,
     looks_like_results,
     name_of,
     other_type,
     reason_to_drop,
     segmentation_fault,
-    usable_polygons,
 )
 from .coco_units import wrong_units
 from .ignored_regions import as_region, ignored_ids
 from .reports import progress
+from .xml_names import check_is_tuple
 
 SHOWN = 5  # records named per message
 LARGE_FILE = 50_000_000  # bytes that take seconds to read
@@ -108,7 +110,7 @@ class CocoFile:
             with open(path, encoding='utf-8') as file:
                 content = json.load(file)
         except (ValueError, RecursionError) as error:  # neither JSON nor text
-            empty = ': it is empty' if _is_empty(path) else f': {error}'
+            empty = f': {error}' if Path(path).read_bytes().strip() else ': it is empty'
             raise ValueError(f'{self.name} is no JSON file{empty}; write it again') from error
         if not isinstance(content, dict):
             what = 'results of a detector' if looks_like_results(content) else f'a {type(content).__name__}'
@@ -150,11 +152,7 @@ class CocoFile:
     def _check_classes(self, classes: Sequence[str]) -> None:
         names = [category['name'] for category in self.content['categories']]
         write = f'metainfo=dict(classes={_as_tuple(name for name in names if name in classes)})'
-        if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
-            raise ValueError(
-                f"metainfo's classes must be a tuple of names, but are {classes!r}; {self.name} has "
-                f'classes={_as_tuple(names)} (one name needs a comma: {_as_tuple(["name"])})'
-            )
+        check_is_tuple(classes, names, self.name)
         if not classes:
             raise ValueError(f"metainfo's classes are empty; {self.name} has classes={_as_tuple(names)}")
         if len(set(classes)) < len(classes):
@@ -251,7 +249,7 @@ class CocoFile:
             remedy = "write dict(type='mmsniper.LoadChipAnnotations', with_bbox=True, with_mask=True)"
             return 'are RLE, and LoadAnnotations(poly2mask=False) makes ignored regions of them', remedy
         if isinstance(segmentation, list):
-            usable = usable_polygons(segmentation)
+            usable = sum(map(is_usable_polygon, segmentation))
             if usable < len(segmentation):
                 what = 'become ignored regions' if not usable else 'lose them, and keep others'
                 self._note(f'{{}} annotations with polygons of less than three points {what}', annotation['id'])
@@ -293,8 +291,3 @@ def _some(records: Iterable[Any]) -> str:
 
 def _as_tuple(names: Iterable[str]) -> str:
     return repr(tuple(names))
-
-
-def _is_empty(path: str) -> bool:
-    with open(path, 'rb') as file:
-        return not file.read().strip()

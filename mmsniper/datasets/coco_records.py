@@ -140,11 +140,6 @@ def reason_to_drop(annotation: dict, image: dict, used: set) -> str | None:
     return None
 
 
-def usable_polygons(segmentation: list) -> int:
-    """How many polygons mmdet keeps."""
-    return sum(map(is_usable_polygon, segmentation))
-
-
 def is_usable_polygon(polygon: list) -> bool:
     """Whether mmdet keeps a polygon: it has three points or more."""
     return len(polygon) >= 6 and len(polygon) % 2 == 0

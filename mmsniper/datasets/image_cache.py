@@ -62,21 +62,18 @@ class ImageCache:
 
     def _has_room(self, kept: Kept) -> bool:
         needed = sum(other.n_bytes for other in self._kept.values()) + kept.n_bytes
-        if needed > self.max_bytes > 0 and not self._said:
-            self._say(kept.loaded, needed)
-        return needed <= self.max_bytes
-
-    def _say(self, loaded: dict, needed: int) -> None:
-        self._said = True
-        worker = get_worker_info()
-        if worker is None or worker.id == 0:
+        first = getattr(get_worker_info(), 'id', 0) == 0
+        if needed > self.max_bytes > 0 and first and not self._said:
+            self._said = True
             print_log(
-                f'ChipDataset: {loaded.get("img_path", "an image")} is loaded anew for each of its chips, and others '
-                f'may be: each worker keeps up to cache_mb={self.max_bytes / 2**20:.0f}, and {needed / 2**20:.0f} are '
-                "needed here; raise it, or lower batch_sampler's lanes, or batch_size (said once)",
+                f'ChipDataset: {kept.loaded.get("img_path", "an image")} is loaded anew for each of its chips, and '
+                f'others may be: each worker keeps up to cache_mb={self.max_bytes / 2**20:.0f}, and '
+                f"{needed / 2**20:.0f} are needed here; raise it, or lower batch_sampler's lanes, or batch_size "
+                '(said once)',
                 'current',
                 WARNING,
             )
+        return needed <= self.max_bytes
 
 
 def nbytes(loaded: dict) -> int:

@@ -41,8 +41,8 @@ class DatasetNegatives:
         self.pool.check_planner(planner, ann_file)
         paths: dict[str, str] = {}
         keys = [claim_key(paths, path) for path in img_paths]
-        self._check_images(keys, sizes)
         self.rows = np.array([self.pool.row(key) for key in keys], np.int64)
+        self._check_images(keys, sizes)
         self.table = self.pool.table(self.rows)
 
     def __len__(self) -> int:
@@ -67,17 +67,16 @@ class DatasetNegatives:
             )
 
     def _check_images(self, keys: list[str], sizes: np.ndarray) -> None:
-        missing = [key for key in keys if key not in self.pool]
+        missing = [keys[n] for n in np.flatnonzero(self.rows < 0)]
         if 2 * len(missing) > len(keys):
             theirs = f'such as {self.pool.keys[0]!r}' if len(self.pool) else 'none'
             raise ValueError(
                 f'{self.ann_file} was mined on another data set: it lacks {len(missing)} of the {len(keys)} images, '
                 f'such as {missing[0]!r}; it has {len(self.pool)} images, {theirs}; {REMEDY}'
             )
-        for key, size in zip(keys, sizes.tolist(), strict=True):
-            if key in self.pool and self.pool.size(key) != tuple(size):
-                width, height = self.pool.size(key)
-                raise ValueError(
-                    f'{self.ann_file} was mined on another data set: its image {key!r} has {width} x {height} pixels, '
-                    f'the annotation here says {size[0]} x {size[1]}; {REMEDY}'
-                )
+        theirs = self.pool.sizes[self.rows]
+        for n in np.flatnonzero((self.rows >= 0) & (theirs != sizes).any(axis=1)):
+            raise ValueError(
+                f'{self.ann_file} was mined on another data set: its image {keys[n]!r} has {theirs[n][0]} x '
+                f'{theirs[n][1]} pixels, the annotation here says {sizes[n][0]} x {sizes[n][1]}; {REMEDY}'
+            )

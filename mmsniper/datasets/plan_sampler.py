@@ -71,15 +71,6 @@ class ChipPlanSampler(Sampler):
         self.num_samples = math.ceil(len(self.plan) / self.world_size)
         self.total_size = self.num_samples * self.world_size
 
-    def keep_images(self, batch_size: int, lanes: int) -> None:
-        """Show the chips of an image in batches that one worker makes; see :class:`ChipBatchSampler`.
-
-        Args:
-            batch_size: Chips per batch.
-            lanes: Every ``lanes``-th batch goes on with the same images.
-        """
-        self.dealt = Deal(batch_size * self.world_size, lanes)
-
     def plan_for(self, chip_sizes: Sequence[int]) -> None:
         """Plan every image for chips of each of some sizes; see :meth:`ChipDataset.plan`."""
         self.chip_sizes, self._ahead = tuple(chip_sizes), (None, None)
@@ -90,7 +81,9 @@ class ChipPlanSampler(Sampler):
         """Plan an epoch; mmengine's ``DistSamplerSeedHook`` calls this before each."""
         if epoch != self.epoch:
             self.epoch = epoch
-            self.plan = self._planned(epoch)
+            (ahead, future), self._ahead = self._ahead, (None, None)
+            made = future is not None and ahead == (self.seed, epoch)
+            self.plan = future.result() if made else self.dataset.plan(epoch, self.seed, self.chip_sizes)
             if not self.chip_sizes:
                 self.dataset.current_plan = self.plan
 
@@ -100,12 +93,7 @@ class ChipPlanSampler(Sampler):
         Args:
             shown: How many, over all ranks.
             dealt: How that epoch's chips were dealt to steps: the sampler's ``dealt`` at the time.
-
-        Raises:
-            ValueError: If that is less than none.
         """
-        if shown < 0:
-            raise ValueError(f'shown is a number of chips, >= 0; got {shown}')
         self._skip, self._dealt_before = shown, dealt
 
     def __iter__(self) -> Iterator[ChipKey]:
@@ -139,13 +127,6 @@ class ChipPlanSampler(Sampler):
                 'length fixed at the start; as many, drawn at random, are left out (said once)',
                 logger='current',
             )
-
-    def _planned(self, epoch: int) -> ChipPlan:
-        """The plan of an epoch, which was made meanwhile, or is made now."""
-        (ahead, future), self._ahead = self._ahead, (None, None)
-        if future is not None and ahead == (self.seed, epoch):
-            return future.result()
-        return self.dataset.plan(epoch, self.seed, self.chip_sizes)
 
     def plan_ahead(self) -> None:
         """Plan the next epoch while this one is shown, also behind the last, which nobody here knows to be that."""

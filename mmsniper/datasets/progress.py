@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
 
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -12,35 +11,8 @@ from .mixed_size_batch_sampler import MixedSizeBatchSampler
 from .plan_sampler import ChipPlanSampler
 
 
-class Progress(Protocol):
-    """What there is to know of a loader of chips."""
-
-    @property
-    def step(self) -> int | tuple[int, ...]:
-        """Chips per step over all ranks; of several sizes one number each."""
-
-    @property
-    def dealt(self) -> Any:
-        """How chips are dealt to steps, in plain types."""
-
-    def refusal(self, dealt: Any) -> str | None:
-        """Why an epoch that was dealt in some way cannot be gone on with; None if it can."""
-
-    def skip(self, shown: int, dealt: Any) -> None:
-        """Let the next iteration leave out the first chips of an epoch that was dealt in some way."""
-
-    def total(self) -> int:
-        """Chips of the sampler's epoch."""
-
-    def steps_after(self, shown: int, dealt: Any) -> int:
-        """Steps that are left of an epoch that was dealt in some way and has shown so many chips."""
-
-    def shown_after(self, skipped: int, dealt: Any, n_steps: int) -> int:
-        """Chips shown after some steps, and those that the epoch left out, which were dealt in some way."""
-
-
 class FixedProgress:
-    """:class:`Progress` of steps that all have as many chips.
+    """Progress of steps that all have as many chips; of several sizes, :class:`MixedSizeBatchSampler` knows the same.
 
     Args:
         batches: Around a :class:`ChipPlanSampler`.
@@ -69,16 +41,16 @@ class FixedProgress:
         return self.sampler.total_size
 
     def steps_after(self, shown: int, dealt: tuple) -> int:
-        """Steps that are left."""
+        """Steps that are left of an epoch that was dealt in some way and has shown so many chips."""
         left = (self.total() - shown) / self.step
         return math.floor(left) if self.drop_last else math.ceil(left)
 
     def shown_after(self, skipped: int, dealt: tuple, n_steps: int) -> int:
-        """Chips shown after some steps, and those left out."""
+        """Chips shown after some steps, and those that the epoch left out, which were dealt in some way."""
         return min(skipped + n_steps * self.step, self.total())
 
 
-def progress_of(loader: DataLoader) -> Progress:
+def progress_of(loader: DataLoader) -> FixedProgress | MixedSizeBatchSampler:
     """Of a loader of chips."""
     batches = loader.batch_sampler
     return batches if isinstance(batches, MixedSizeBatchSampler) else FixedProgress(batches)

@@ -54,7 +54,7 @@ def report_plan(plan: ChipPlan, planner: ChipPlanner, table: BoxTable, n_regions
         + (f', {n_negative / n_images:.2f} of them negative' if negatives else ''),
         logger='current',
     )
-    unusable, unreachable = planner.count_unlearnt(table.bboxes, table.start, table.sizes)
+    unusable, unreachable = table.count_unlearnt(planner)
     if unusable:
         print_log(f'ChipDataset: {unusable} objects have a side under 2 px; no chip is planned for them', 'current')
     if unreachable:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +15,6 @@ REGIMES = 'B', 'B+', 'D+'
 SCHEDULES = 'in_order', 'alternating', 'decreasing'
 # By so much of the budget the pixels of a step may differ from it.
 TOLERANCE = 0.05
-
-
-class StepContents(NamedTuple):
-    """What a step of each size holds, in one process.
-
-    Attributes:
-        chips: (S,) int64, different chips.
-        copies: (S,) int64, how many times each of them comes, differently augmented.
-    """
-
-    chips: NDArray[np.int64]
-    copies: NDArray[np.int64]
 
 
 def read_distribution(given: Sequence | Mapping, name: str = 'sizes') -> dict[int, float]:
@@ -64,7 +51,9 @@ def read_distribution(given: Sequence | Mapping, name: str = 'sizes') -> dict[in
     return {size: share / total for size, share in sorted(found)}
 
 
-def step_contents(regime: str, sizes: Sequence[int], batch_size: int, chip_size: int) -> StepContents:
+def step_contents(
+    regime: str, sizes: Sequence[int], batch_size: int, chip_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Chips and copies per step of each size: 'B' as many for all; 'B+' as many as go through as many pixels; 'D+' as
     many, of which several are copies of one chip.
 
@@ -74,12 +63,16 @@ def step_contents(regime: str, sizes: Sequence[int], batch_size: int, chip_size:
         batch_size: Chips of ``chip_size`` that a step goes through as many pixels as.
         chip_size: The planner's.
 
+    Returns:
+        chips: (S,) int64, different chips in one process.
+        copies: (S,) int64, how many times each of them comes, differently augmented.
+
     Raises:
         ValueError: If no whole number of chips comes within 5 % of the pixels; with the batch size that would do.
     """
     sides = np.array(sizes, np.int64)
     if regime == 'B':
-        return StepContents(np.full(len(sides), batch_size), np.ones(len(sides), np.int64))
+        return np.full(len(sides), batch_size), np.ones(len(sides), np.int64)
     # A copy costs what a chip does.
     copies = (
         np.maximum(np.rint((chip_size / sides) ** 2), 1).astype(np.int64) if regime == 'D+' else np.ones_like(sides)
@@ -102,7 +95,7 @@ def step_contents(regime: str, sizes: Sequence[int], batch_size: int, chip_size:
             f'{of_copies}; {chips[worst]} of them are {off[worst]:.0%} off, more than {TOLERANCE:.0%}: write '
             f'train_dataloader = dict(batch_size={" or ".join(map(str, [*less[-1:], fit]))})'
         )
-    return StepContents(chips, copies)
+    return chips, copies
 
 
 def apportion(n: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:

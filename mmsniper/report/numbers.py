@@ -78,7 +78,7 @@ def data_numbers(dataset: ChipDataset) -> dict:
     """Images, objects, ignored regions, sizes of images in pixels."""
     table = dataset.table
     by_area = table.sizes[np.argsort(table.sizes.prod(1), kind='stable')]
-    unusable, unreachable = dataset.planner.count_unlearnt(table.bboxes, table.start, table.sizes)
+    unusable, unreachable = table.count_unlearnt(dataset.planner)
     return dict(
         images=len(table),
         without_objects=int((np.diff(table.start) == 0).sum()),

@@ -84,7 +84,7 @@ def test_every_object_that_a_chip_holds_is_valid_at_least_once():
     table = random_table(200)
     plan = ChipPlan.draw(PLANNER, table, 3, 0, 1)
     labels = PlanLabels.of_plan(PLANNER, table, plan)
-    unusable, unreachable = PLANNER.count_unlearnt(table.bboxes, table.start, table.sizes)
+    unusable, unreachable = table.count_unlearnt(PLANNER)
     assert (labels.times_valid == 0).sum() == unusable + unreachable > 0
 
 

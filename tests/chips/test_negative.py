@@ -187,9 +187,10 @@ def test_compiled_mining_equals_the_interpreted():
     proposals = np.concatenate([corner, corner + rng.uniform(1, 90, (200, 2))], 1)
     positives = PLANNER.positive(proposals[:4], (600, 500))
     args = (proposals, positives.bboxes.astype(float), positives.scale_idx, np.array([5, 4, 3]), 600, 500)
+    args += (*PLANNER.windows((600, 500)), PLANNER.valid_ranges, PLANNER.stride)
     for seed in (-1, 5):
-        compiled = negative_chips(*args, *PLANNER._recipe, seed)
-        plain = negative_chips.py_func(*args, *PLANNER._recipe, seed)
+        compiled = negative_chips(*args, seed)
+        plain = negative_chips.py_func(*args, seed)
         assert len(compiled[0]) > 3
         assert all((a == b).all() for a, b in zip(compiled, plain, strict=True))
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from mmsniper.chips import ChipPlanner, chip_window, scale_factor
-from mmsniper.chips.scales import assign_scales, check_scales, check_valid_ranges, windows_at_scales
+from mmsniper.chips import ChipPlanner, clip_boxes, scale_factor
+from mmsniper.chips.scales import assign_scales, check_scales, check_valid_ranges, chip_sides
 
 SCALES = check_scales([3.0, 1.667, (512, 512)])
 RANGES = [(None, 80), (32, 150), (120, None)]
@@ -26,19 +26,18 @@ def test_scale_factor_follows_mmdet_resize(scale, size, factor):
 
 
 @pytest.mark.parametrize(('factor', 'window'), [(3.0, 171), (1.667, 308), (0.8, 640), (512 / 333, 333), (1.0, 512)])
-def test_chip_window_is_whole_pixels(factor, window):
-    assert chip_window(factor, 512) == (window, 512 / window)
+def test_chips_are_of_whole_pixels(factor, window):
+    assert chip_sides(np.array([factor]), 512).tolist() == [window]
 
 
-def test_compiled_windows_agree_with_the_plain_functions():
-    planner = ChipPlanner(SCALES, RANGES)
-    for size in [(640, 480), (333, 500), (1, 1), (8000, 600)]:
-        factors, sides = planner.windows(size)
-        expected = [scale_factor(scale, *size) for scale in SCALES]
-        assert factors.tolist() == pytest.approx(expected)
-        assert sides.tolist() == [chip_window(factor, 512)[0] for factor in expected]
-        plain = windows_at_scales.py_func(*size, planner._zooms, planner._edges, 512)
-        assert plain[1].tolist() == sides.tolist()
+def test_windows_of_one_image_and_of_many():
+    planner, sizes = ChipPlanner(SCALES, RANGES), [(640, 480), (333, 500), (1, 1), (8000, 600)]
+    factors, sides = planner.windows_of_images(np.array(sizes))
+    assert factors.shape == sides.shape == (4, 3)
+    for n, size in enumerate(sizes):
+        one = planner.windows(size)
+        assert one[0].tolist() == factors[n].tolist() == [scale_factor(scale, *size) for scale in SCALES]
+        assert one[1].tolist() == sides[n].tolist() == chip_sides(factors[n], 512).tolist()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_ranges_open_ends_become_numbers():
 
 def valid_and_planned(box, size=(640, 480), scales=SCALES, ranges=RANGES):
     planner = ChipPlanner(scales, ranges)
-    args = (np.array([box], float), *size, planner.valid_ranges, *planner.windows(size))
+    args = (clip_boxes(np.array([box], float), (0, 0, *size)), planner.valid_ranges, *planner.windows(size))
     compiled, plain = assign_scales(*args), assign_scales.py_func(*args)
     assert all((a == b).all() for a, b in zip(compiled, plain, strict=True))
     return tuple(matrix[:, 0].tolist() for matrix in compiled)
@@ -125,7 +124,8 @@ def test_a_long_thin_box_is_rescued_by_the_finest_scale_that_encloses_it():
 
 def test_a_box_no_chip_can_hold_is_planned_nowhere():
     planner = ChipPlanner([2.0, 1.0], [(None, 100), (50, None)], chip_size=128, stride=16)
-    valid, planned = planner.assign([[0, 0, 200, 200], [0, 0, 100, 100]], (640, 480))
+    boxes = np.array([[0, 0, 200, 200], [0, 0, 100, 100]], float)
+    valid, planned = assign_scales(boxes, planner.valid_ranges, *planner.windows((640, 480)))
     assert valid.any(0).tolist() == [True, True]
     assert planned.any(0).tolist() == [False, True]
     assert len(planner.positive([[0, 0, 200, 200]], (640, 480))) == 0

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from training import train
 
 from mmsniper.compat import allow_mmengine_checkpoints
-from mmsniper.datasets import ChipPlanSampler
+from mmsniper.datasets import ChipBatchSampler, ChipPlanSampler
 from mmsniper.hooks.exact_resume import ExactResumeHook
 
 EVERY_TWO = dict(checkpoint=dict(by_epoch=False, interval=2, save_last=True))
@@ -115,7 +115,7 @@ def test_another_number_of_ranks_deals_out_the_same_rest(cfg, monkeypatch):
         for rank in range(world_size):
             monkeypatch.setattr('mmsniper.datasets.plan_sampler.get_dist_info', lambda r=rank: (r, world_size))
             sampler = ChipPlanSampler(dataset, seed=0)
-            sampler.keep_images(4, lanes=2)
+            ChipBatchSampler(sampler, 4, lanes=2)
             sampler.skip(shown, deal)
             parts.append(list(sampler))
         assert len({len(part) for part in parts}) == 1, 'or ranks would wait for each other'

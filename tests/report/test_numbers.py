@@ -134,7 +134,7 @@ def test_what_is_never_valid_is_a_problem_with_a_line_to_write(write_coco, pipel
     assert problems == {'1 object of 3 never valid, with a side under 2 px': '"iscrowd": 1'}
     settings = eval(coarser.removeprefix('planner='), dict(dict=dict))  # the line is one that a config may have
     dataset.planner = ChipPlanner(**settings)
-    assert dataset.planner.count_unlearnt(dataset.table.bboxes, dataset.table.start, dataset.table.sizes) == (1, 0)
+    assert dataset.table.count_unlearnt(dataset.planner) == (1, 0)
 
 
 def test_negative_chips(write_coco, some_images, planner_cfg, pipeline, tmp_path):
