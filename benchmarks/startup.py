@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--images 118000] [--planned 2000000]
 
-The file (438 MB at 118,000 images) is made up, with polygons as long as COCO's. It is loaded in a process of its own,
+The file (433 MB at 118,000 images) is made up, with polygons as long as COCO's. It is loaded in a process of its own,
 and in another one by mmdet's CocoDataset, which only reads. A third one plans two epochs of many more images, as
 training holds them. Writes results/startup.json.
 """

@@ -1,6 +1,8 @@
 """Train a detector with mmdet's own training script, mmsniper's components registered.
 
-python tools/train.py CONFIG [--work-dir DIR] [--amp] [--resume] [--no-check] [--cfg-options ...]
+python tools/train.py CONFIG [--work-dir DIR] [--amp] [--auto-scale-lr] [--resume] [--no-check] [--cfg-options ...]
+
+All options of mmdet's script work; --launcher pytorch or slurm is for several processes.
 
 Before weights are loaded, data, model and schedule are looked at together, as mmsniper check does: errors end it,
 warnings are logged. --no-check leaves that out, and what mmsniper's hooks compare later: number and names of classes.
