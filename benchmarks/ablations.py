@@ -193,14 +193,14 @@ def table(titles: dict[str, str], args: Namespace) -> str:
         '| changed | seeds | images per step | AP, `--tta` | AP small | s | against as suggested |',
         '|---|---|---|---|---|---|---|',
     ]
-    usual: dict[int, float] = {}
+    paths = {name: [result(name, seed, args) for seed in range(9)] for name in ('base', *titles)}
+    found = {name: [json.loads(path.read_text()) for path in of if path.exists()] for name, of in paths.items()}
+    usual = {run['seed']: run['tta']['AP'] for run in found['base']}
     for name, title in titles.items():
-        paths = [result(name, seed, args) for seed in range(9)]
-        runs = [json.loads(path.read_text()) for path in paths if path.exists()]
+        runs = found[name]
         if not runs:
             continue
         aps = {run['seed']: run['tta']['AP'] for run in runs}
-        usual = usual or aps
         both = [aps[seed] - usual[seed] for seed in aps if seed in usual]
         small, seconds = np.mean([run['tta']['AP_small'] for run in runs]), np.mean([run['seconds'] for run in runs])
         cells = [len(runs), runs[0]['batch'], spread(list(aps.values())), f'{small:.3f}', f'{seconds:.0f}']

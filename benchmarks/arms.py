@@ -17,6 +17,8 @@ from pycocotools.cocoeval import COCOeval
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / 'configs' / 'demo'
+# A detection with such a score is counted as a false positive if it is wrong.
+CONFIDENT = 0.5
 SHAPES = {
     'train': [80],
     'val': [80],
@@ -28,12 +30,13 @@ SHAPES = {
 }
 
 
-def arguments(description: str, name: str, epochs: int) -> argparse.ArgumentParser:
+def arguments(description: str, name: str, epochs: int | None = None) -> argparse.ArgumentParser:
     """The arguments that all such benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs') / name, help='where everything is written')
     parser.add_argument('--seeds', type=int, default=3, help='runs per row')
-    parser.add_argument('--epochs', type=int, default=epochs, help='epochs of a run')
+    if epochs:
+        parser.add_argument('--epochs', type=int, default=epochs, help='epochs of a run')
     parser.add_argument('--jobs', type=int, default=2, help='trainings at the same time, one thread each')
     return parser
 
@@ -56,7 +59,7 @@ def compare(arms: dict[str, dict], args: argparse.Namespace, name: str, **about:
         }
     with silent():
         truth = COCO(str(ann_file))
-    table = {arm: [evaluate(truth, runs[arm, seed].result(), 0.5) for seed in range(args.seeds)] for arm in arms}
+    table = {arm: [evaluate(truth, runs[arm, seed].result()) for seed in range(args.seeds)] for arm in arms}
     path = ROOT / 'benchmarks' / 'results' / f'{name}.json'
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(dict(**about, epochs=args.epochs, table=table), indent=2) + '\n')
@@ -123,7 +126,7 @@ def run(command: list, log: Path) -> None:
         raise RuntimeError(f'{Path(command[0]).name} failed with exit code {code}; see {log}')
 
 
-def evaluate(truth: COCO, result_file: Path, score_thr: float) -> tuple[float, float, float]:
+def evaluate(truth: COCO, result_file: Path) -> tuple[float, float, float]:
     """AP, AP50, and confident detections per image that no object of their class explains at an IoU of 0.5."""
     with silent():
         predictions = json.loads(result_file.read_text())
@@ -137,5 +140,5 @@ def evaluate(truth: COCO, result_file: Path, score_thr: float) -> tuple[float, f
     for n, matched in enumerate(coco.evalImgs):
         if matched and (n // n_images) % n_areas == 0:
             scores = np.array(matched['dtScores'])
-            wrong += int(((scores >= score_thr) & (matched['dtMatches'][0] == 0) & ~matched['dtIgnore'][0]).sum())
+            wrong += int(((scores >= CONFIDENT) & (matched['dtMatches'][0] == 0) & ~matched['dtIgnore'][0]).sum())
     return coco.stats[0], coco.stats[1], wrong / n_images

@@ -1,6 +1,6 @@
 """What the papers claim, and what was measured of it here, from the results of the other scripts, as one table.
 
-python benchmarks/claims.py [--network tiny] [--gigapixels 0.4] [--coco ANNOTATIONS.json]
+python benchmarks/claims.py [--network tiny] [--gigapixels 0.4]
     [--into docs/measured.md]
 
 Reads results/regimes/ (regimes.py) and results/ablations/ (ablations.py) for every data set that they have; COCO-format
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from pages import add_pages, show
@@ -30,7 +29,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help='of the runs')
     parser.add_argument('--gigapixels', type=float, default=0.4, help='of a run of regimes.py')
-    parser.add_argument('--coco', type=Path, help='annotations to count pixels of')
     add_pages(parser)
     args = parser.parse_args()
     names = {data: f'{data}_{args.network}_{args.gigapixels:g}g' for data in DATA}
@@ -54,8 +52,6 @@ def main() -> None:
     for claim, (theirs, measure, script) in claims.items():
         rows.append(f'| {claim} | {theirs} | {" | ".join(measure(name) for name in names.values())} | `{script}` |')
     show('\n'.join(rows), 'claims', args.into)
-    if args.coco:
-        print(f'\nNetwork pixels of one scale, 1.3 for them: {pixels(args.coco)} (`pixels.py`)')
 
 
 def negatives(name: str) -> str:
@@ -118,23 +114,6 @@ def ablations(name: str) -> list[dict]:
 def difference(better: Sequence[float], worse: Sequence[float]) -> str:
     """In points of AP; both means and ranges of AP."""
     return f'{100 * (np.mean(better) - np.mean(worse)):+.1f}: {spread(better)}, {spread(worse)}'
-
-
-def pixels(annotations: Path) -> str:
-    """SNIPER's, of single scale's, and with negative chips."""
-    from mmengine.config import Config
-    from mmengine.logging import MMLogger
-    from mmengine.registry import init_default_scope
-    from pixels import CONFIGS, RECIPES, coco_data, count
-
-    init_default_scope('mmdet')
-    MMLogger.get_current_instance().setLevel('WARNING')
-    data = coco_data(annotations)
-    single, *ours = (
-        count(Config.fromfile(CONFIGS / RECIPES[recipe]), data, 3)[1]
-        for recipe in ('single scale, 800 x 1333', 'SNIPER', 'SNIPER, negative chips')
-    )
-    return f'{annotations.name}: {ours[0] / single:.2f}, with negative chips {ours[1] / single:.2f}'
 
 
 if __name__ == '__main__':

@@ -7,13 +7,12 @@ test on. Per seed three detectors: positive chips only; with negative chips for 
 which makes more steps of them; and positive chips only for as many steps. What is finished is not done again.
 """
 
-import argparse
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from arms import DEMO, ROOT, evaluate, make_data, options_for, run
+from arms import CONFIDENT, DEMO, ROOT, arguments, evaluate, make_data, options_for, run
 from arms import train as train_positive
 from looks import silent
 from pycocotools.coco import COCO
@@ -29,15 +28,7 @@ ARMS = {
 
 def main() -> None:
     """Read the arguments, train what is missing, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument(
-        '--work-dir', type=Path, default=Path('work_dirs/negatives'), help='where everything is written'
-    )
-    parser.add_argument('--seeds', type=int, default=3, help='runs per row')
-    parser.add_argument('--epochs', type=int, default=9, help='epochs of the first two rows')
-    parser.add_argument('--jobs', type=int, default=2, help='trainings at the same time, one thread each')
-    parser.add_argument('--score-thr', type=float, default=0.5, help='a detection above it is confident')
-    args = parser.parse_args()
+    args = arguments(__doc__.split('\n')[0], 'negatives', epochs=9).parse_args()
     allow_mmengine_checkpoints()
     ann_file = make_data(args.work_dir)
     with ThreadPoolExecutor(args.jobs) as jobs:
@@ -51,13 +42,13 @@ def main() -> None:
     with silent():
         truth = COCO(str(ann_file))
 
-    print(f'| mean (range) of {args.seeds} seeds | steps | AP | AP50 | false positives per image >= {args.score_thr} |')
+    print(f'| mean (range) of {args.seeds} seeds | steps | AP | AP50 | false positives per image >= {CONFIDENT} |')
     print('|---|---|---|---|---|')
     for arm, title in ARMS.items():
         measured = []
         for seed in range(args.seeds):
             steps, predictions = runs[arm, seed].result()
-            measured.append((steps, *evaluate(truth, predictions, args.score_thr)))
+            measured.append((steps, *evaluate(truth, predictions)))
         steps, *figures = np.array(measured).T
         cells = [
             f'{of.mean():.{n}f} ({of.min():.{n}f} to {of.max():.{n}f})'

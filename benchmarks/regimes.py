@@ -35,6 +35,7 @@ from regime_pool import mine
 from regime_train import MARKS
 
 from mmsniper.chips import ChipKind
+from mmsniper.chips.files import replacing
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
 RATES = (0.0007, 0.0014, 0.0028, 0.0056)
@@ -110,7 +111,8 @@ def keep_some(folder: Path, most: int) -> None:
     content['images'] = [content['images'][n] for n in np.unique(np.linspace(0, n_images - 1, most).astype(int))]
     kept = {image['id'] for image in content['images']}
     content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
-    (folder / 'val.json').write_text(json.dumps(content))
+    with replacing(folder / 'val.json') as file:  # another call may read it
+        json.dump(content, file)
 
 
 def best_rate(regime: str, setup: Setup, args: argparse.Namespace, rates: tuple[float, ...] = RATES) -> float:

@@ -1,15 +1,14 @@
 """Whether suggested scales train better than COCO's and those of a table for all, at equal pixels through the network.
 
 python benchmarks/suggest.py --hituav FOLDER [--work-dir work_dirs/suggest] [--seeds 3] [--steps 300] [--jobs 1]
-    [--arms suggested coco table control]
+    [--arms suggested coco table]
 
 The demo's detector from random weights on three data sets: HIT-UAV (600 training images of 640 x 512; FOLDER has
 train.json, val.json, train/ and val/), and the generated shapes, shrunk and enlarged four times. Every step has the
 pixels of eight chips of 256 px. COCO's scales and the table's keep the chips they were made for, 512 px, two per
-step: at 256 px their coarsest scale would hold half of its objects only. As batch norm prefers eight to two, the
-control has COCO's finer scales and the whole image in chips of 256 px, eight per step. Each run is tested at all of
-its scales and at one: a suggested config's own, else 1333 x 800. What is finished is not done again; each run is a file
-in results/suggest/.
+step: at 256 px their coarsest scale would hold half of its objects only. Each run is tested at all of its scales and
+at one: a suggested config's own, else 1333 x 800. What is finished is not done again; each run is a file in
+results/suggest/.
 """
 
 from __future__ import annotations
@@ -32,10 +31,8 @@ from mmsniper.suggest import Base, DataFiles, config_text, read_base, read_finge
 RESULTS = ROOT / 'benchmarks' / 'results' / 'suggest'
 CONFIG = DEMO / 'sniper_tiny_shapes.py'
 DATA = {'hituav': 'HIT-UAV', 'shrunk': 'shapes, shrunk 4 x', 'enlarged': 'shapes, enlarged 4 x'}
-ARMS = {'suggested': 'suggested', 'coco': "COCO's", 'table': "the table's", 'control': "COCO's, in chips of 256 px"}
+ARMS = {'suggested': 'suggested', 'coco': "COCO's", 'table': "the table's"}
 COCO_SCALES = dict(scales=[3.0, 1.667, (512, 512)], valid_ranges=[(None, 80), (32, 150), (120, None)])
-# The same in the demo's chips, as large as its batch norm wants many.
-CONTROL = dict(COCO_SCALES, scales=[3.0, 1.667, (256, 256)])
 TINY = dict(scales=[3.0, 1.0], valid_ranges=[(None, 60), (40, None)])
 LARGE = dict(scales=[1.0, (512, 512)], valid_ranges=[(None, 250), (200, None)])
 # The row whose description is nearest: objects of 6 to 150 px, 3 to 100 px, 40 to 1600 px.
@@ -47,10 +44,10 @@ N_TRAIN, N_VAL = 200, dict(hituav=50, shrunk=100, enlarged=8)
 
 def main() -> None:
     """Read the arguments, train what is missing, print the table."""
-    parser = arguments(__doc__.split('\n')[0], 'suggest', epochs=0)
+    parser = arguments(__doc__.split('\n')[0], 'suggest')
     parser.add_argument('--hituav', type=Path, help='folder of HIT-UAV; without it, it is left out')
     parser.add_argument('--steps', type=int, default=300, help='steps of a run')
-    parser.add_argument('--arms', nargs='+', default=list(ARMS)[:3], choices=list(ARMS), help='scales')
+    parser.add_argument('--arms', nargs='+', default=list(ARMS), choices=list(ARMS), help='scales')
     parser.add_argument('--only', nargs='+', default=list(DATA), choices=list(DATA), help='data sets')
     args = parser.parse_args()
     names = [name for name in args.only if name != 'hituav' or args.hituav]
@@ -92,9 +89,7 @@ def one_run(name: str, arm: str, seed: int, args: object) -> None:
         found = out / test
         command = [ROOT / 'tools/test.py', config, (out / 'last_checkpoint').read_text(), '--work-dir', found, *options]
         run([*command, *seeded, f'test_evaluator.outfile_prefix={found}'], log)
-        figures[test] = dict(
-            zip(('AP', 'AP50', 'false'), evaluate(truth, Path(f'{found}.bbox.json'), 0.5), strict=True)
-        )
+        figures[test] = dict(zip(('AP', 'AP50', 'false'), evaluate(truth, Path(f'{found}.bbox.json')), strict=True))
     measured = dict(data=name, arm=arm, seed=seed, **about, train_seconds=round(seconds), **figures)
     result.write_text(json.dumps(measured, indent=1) + '\n')
 
@@ -114,8 +109,8 @@ def write_config(name: str, arm: str, folder: Path, args: object) -> tuple[Path,
     text = config_text(data, base, found, files, f'{DATA[name]}, {ARMS[arm]}')
     planner = found.planner
     if arm != 'suggested':
-        recipe = dict(coco=COCO_SCALES, table=ROWS[name], control=CONTROL)[arm]
-        chips = dict(chip_size=256, stride=16) if arm == 'control' else dict(chip_size=512, stride=32)
+        recipe = dict(coco=COCO_SCALES, table=ROWS[name])[arm]
+        chips = dict(chip_size=512, stride=32)
         planner = ChipPlanner(**recipe, **chips)
         text += f'train_dataloader["dataset"]["planner"] = dict({recipe}, **{chips})\n'
         text += "test_pipeline[1] = dict(type='Resize', scale=(1333, 800), keep_ratio=True)\n"
