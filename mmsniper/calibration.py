@@ -50,7 +50,7 @@ def scale_of_test(cfg: Config) -> Scale | None:
                 if not step.get('keep_ratio', False):
                     raise ValueError(
                         f"the test pipeline's Resize(scale={edges}) stretches images, and chips keep their ratio: "
-                        'write keep_ratio=True, or name a zoom'
+                        'write keep_ratio=True'
                     )
                 long, short = edges if isinstance(edges, (tuple, list)) else (edges, edges)
                 return float(long), float(short)
@@ -58,7 +58,7 @@ def scale_of_test(cfg: Config) -> Scale | None:
             if len({*factors}) > 1:
                 raise ValueError(
                     f"the test pipeline's Resize(scale_factor={factor}) stretches images, and chips keep their ratio: "
-                    'write one factor, or name a zoom'
+                    'write one factor'
                 )
             return float(factors[0])
     return None

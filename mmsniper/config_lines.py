@@ -42,12 +42,13 @@ def one_line(value: Any) -> str:
 
 def written_scales(scales: Iterable) -> list:
     """Scales of a planner as people write them."""
-    return [tuple(map(int, scale)) if isinstance(scale, (tuple, list)) else scale for scale in scales]
+    return [tuple(map(_whole, scale)) if isinstance(scale, (tuple, list)) else scale for scale in scales]
 
 
 def written_ranges(ranges: Iterable) -> list[tuple]:
     """Ranges of a planner as people write them: whole numbers, None for an open end."""
-    return [
-        tuple(None if end is None or end in (0, float('inf')) else int(end) if end == int(end) else end for end in pair)
-        for pair in ranges
-    ]
+    return [tuple(None if end is None or end in (0, float('inf')) else _whole(end) for end in pair) for pair in ranges]
+
+
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else value

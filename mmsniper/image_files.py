@@ -110,7 +110,7 @@ def bits_per_channel(path: str | Path) -> int:
         layout = TIFF_LAYOUTS.get(head[:4])
         try:
             return _tiff_bits(file, head, *layout) if layout else 8
-        except (struct.error, OSError):  # cut off: whoever decodes it says so
+        except (struct.error, OSError, ValueError):  # cut off, or damaged: whoever decodes it says so
             return 8
 
 

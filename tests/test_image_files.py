@@ -52,7 +52,11 @@ def test_other_byte_order_palettes_and_single_bits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'content', [b'', b'II*\0', b'II*\0\xff\xff\xff\xff', b'MM\0*\0\0\0\x08\0\x09', b'\x89PNG\r\n\x1a\n']
+    'content',
+    [
+        *(b'', b'II*\0', b'II*\0\xff\xff\xff\xff', b'MM\0*\0\0\0\x08\0\x09', b'\x89PNG\r\n\x1a\n'),
+        b'II+\0\x08\0\0\0\x05\0\0\0\0\0\0\x80',  # an offset beyond what a file can have
+    ],
 )
 def test_what_is_cut_off_is_left_to_the_decoder(tmp_path, content):
     for name in ('a.tif', 'a.png'):

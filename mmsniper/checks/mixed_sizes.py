@@ -38,7 +38,8 @@ def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
     hooks = [type_name(hook.get('type')) for hook in run.cfg.get('custom_hooks') or []]
     n_sizes = int((batches.shares[-1] > 0).sum())
     trained = {} if run.model is None else batch_norms(run.model)[0]
-    if n_sizes > 1 and trained and 'BatchNormCalibrationHook' not in hooks:
+    averages = any(layer.running_mean is not None for layer in trained.values())
+    if n_sizes > 1 and averages and 'BatchNormCalibrationHook' not in hooks:
         yield Finding(
             NOTE,
             'mixed sizes',

@@ -139,12 +139,12 @@ class NegativePool:
             path: Names the pool in the message.
 
         Raises:
-            ValueError: If scales, valid ranges or chip size differ; names both sides.
+            ValueError: If scales, valid ranges, chip size or kind differ; names both sides.
         """
         theirs, ours = self.planner.settings, planner.settings
-        differing = [name for name in ('scales', 'valid_ranges', 'chip_size') if theirs[name] != ours[name]]
+        differing = [name for name in {**theirs, **ours} if name != 'stride' and theirs.get(name) != ours.get(name)]
         if differing:
-            sides = (', '.join(f'{name}={side[name]}' for name in differing) for side in (theirs, ours))
+            sides = (', '.join(f'{name}={side[name]}' for name in differing if name in side) for side in (theirs, ours))
             raise ValueError(
                 '{} was mined with {}, but the planner has {}: its chips would show objects and background at other '
                 'sizes; {}, or use the same settings'.format(path, *sides, REMEDY)

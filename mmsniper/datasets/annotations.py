@@ -248,7 +248,7 @@ def image_boxes(data_info: dict) -> tuple[np.ndarray, np.ndarray, tuple[int, int
 def classes_of(dataset: Dataset) -> Sequence[str]:
     """Names of the classes; of joined data sets, which must have the same, the first one's."""
     metainfo = dataset.metainfo
-    return (metainfo[0] if isinstance(metainfo, (list, tuple)) else metainfo)['classes']
+    return (metainfo[0] if isinstance(metainfo, (list, tuple)) else metainfo).get('classes', ())
 
 
 def read_boxes(dataset: Dataset) -> tuple[BoxTable, int, list[str]]:

@@ -65,7 +65,8 @@ class ExactResumeHook(Hook):
             begin = meta['epoch'] * length
             self.replay, meta['iter'] = meta['iter'] != begin, begin
             print_log(
-                f'The checkpoint {why}: its epoch begins anew, as iteration {begin} of {runner.max_iters}',
+                f'The checkpoint {why}: its epoch begins anew, as iteration {begin} of '
+                f'{runner.max_iters}, and its schedule with it',
                 'current',
                 WARNING,
             )

@@ -68,8 +68,8 @@ def batch_norms(model: nn.Module, part: nn.Module | None = None) -> tuple[dict[s
         part: Of it, which is looked at; None = all.
     """
     model.train()  # as norm_eval and frozen_stages have it
-    named = (part or model).named_modules()
-    layers = {name: one for name, one in named if isinstance(one, _BatchNorm) and one.running_mean is not None}
+    named = (model if part is None else part).named_modules()
+    layers = {name: one for name, one in named if isinstance(one, _BatchNorm)}
     trained = {name: layer for name, layer in layers.items() if layer.training}
     return trained, {name: layer for name, layer in layers.items() if name not in trained}
 
@@ -83,7 +83,10 @@ def trained_batch_norms(model: nn.Module) -> tuple[dict[str, nn.Module], list[st
     Raises:
         ValueError: If it has no batch norm, or all of it is frozen; names what it has.
     """
-    trained, frozen = batch_norms(model)
+    trained, frozen = (
+        {name: layer for name, layer in layers.items() if layer.running_mean is not None}
+        for layers in batch_norms(model)
+    )
     if not trained and not frozen:
         others = sorted({type(part).__name__ for part in model.modules() if 'Norm' in type(part).__name__})
         raise ValueError(

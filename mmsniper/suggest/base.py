@@ -61,7 +61,7 @@ def read_base(path: str) -> Base:
 
     Raises:
         FileNotFoundError: If it is not there.
-        ValueError: If it has no ``mmsniper.ChipDataset``, or one of whole images.
+        ValueError: If it has no ``mmsniper.ChipDataset``, or one of whole images, or its test stretches images.
     """
     path = find_config(path)
     cfg = Config.fromfile(path)

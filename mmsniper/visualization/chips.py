@@ -185,7 +185,7 @@ def _panel(path: str, size: tuple[int, int]) -> tuple[np.ndarray, float]:
     extent = max(round(size[0] * zoom), 1), max(round(size[1] * zoom), 1)
     try:
         image = LargeImage(path).read((0, 0, *size), extent) if size[0] * size[1] > LARGE else mmcv.imread(path)
-    except FileNotFoundError as error:
+    except (OSError, cv2.error) as error:
         raise unreadable(path, error) from error
     if image is None:
         raise unreadable(path, ValueError('it is damaged, or no image'))

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmsniper.chips import ChipPlanner, NegativePool, image_key
+from mmsniper.chips import ChipPlanner, NegativePool, PyramidPlanner, image_key
 from mmsniper.chips.pool import FORMAT, claim_key
 
 SETTINGS = dict(scales=[2.0, (128, 128)], valid_ranges=[(None, 60), (40, None)], chip_size=128, stride=16)
@@ -103,6 +103,12 @@ def test_images_with_one_key_are_refused_by_both_names():
 def test_other_planners_are_refused_with_both_sides(change, message):
     with pytest.raises(ValueError, match=message):
         build().check_planner(ChipPlanner(**{**SETTINGS, **change}), 'a.npz')
+
+
+def test_whole_images_take_no_chips():
+    whole = PyramidPlanner(SETTINGS['scales'], SETTINGS['valid_ranges'])
+    with pytest.raises(ValueError, match='was mined with chip_size=.*, but the planner has type=PyramidPlanner: its'):
+        build().check_planner(whole, 'a.npz')
 
 
 def test_another_stride_is_no_other_planner():

@@ -122,11 +122,11 @@ def test_what_is_missing_or_broken_is_named(run, tmp_path):
         run('--proposals', dump)
 
 
-@pytest.mark.parametrize('content', [None, b'no image'], ids=['missing', 'damaged'])
+@pytest.mark.parametrize('content', [None, b'no image', b''], ids=['missing', 'damaged', 'empty'])
 def test_an_image_that_cannot_be_read_is_named(run, data, content):
     path = Path(data['data_root'], 'images/0.png')
     path.unlink()
-    if content:
+    if content is not None:
         path.write_bytes(content)
     with pytest.raises(SystemExit, match=r'error: .*images/0\.png: cannot be read as an image'):
         run()
