@@ -1,10 +1,9 @@
 """What the papers claim, and what was measured of it here, from the results of the other scripts, as one table.
 
-python benchmarks/claims.py [--network tiny] [--gigapixels 0.4]
-    [--into docs/measured.md]
+python benchmarks/claims.py [--network tiny] [--gigapixels 0.4] [--into docs/measured.md]
 
-Reads results/regimes/ (regimes.py) and results/ablations/ (ablations.py) for every data set that they have; COCO-format
-annotations are counted by pixels.py. What has not been run says so.
+Reads results/regimes/ (regimes.py) and results/ablations/ (ablations.py) for every data set that they have. What has
+not been run says so.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from ..chips.compiled import is_cold
 from ..chips.labels import assign_best_chips
 from ..image_files import UnreadableImageError
 from ..registry import DATASETS
-from .annotations import build_checked, classes_of, collector_paused, loads_masks, read_boxes, report_left_out
+from .annotations import build_checked, collector_paused, loads_masks, report_left_out
+from .boxes import classes_of, read_boxes
 from .chip_pipeline import ChipPipeline
 from .image_cache import ImageCache
 from .negatives import DatasetNegatives

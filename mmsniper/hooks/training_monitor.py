@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..datasets import chip_sampler
-from ..datasets.annotations import classes_of
+from ..datasets.boxes import classes_of
 from ..registry import HOOKS
 from ..visualization import chip_legend, chip_title, draw_chip, grid, scale_colour, titled, with_legend
 from .chip_counts import ChipCounts

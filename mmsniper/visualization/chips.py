@@ -19,7 +19,7 @@ from torch import Tensor
 from ..chips import ChipKey, ChipKind, ChipPlanner, clip_boxes, scale_name
 from ..chips.geometry import as_boxes
 from ..chips.scales import Scale
-from ..datasets.annotations import image_boxes
+from ..datasets.boxes import image_boxes
 from ..image_files import unreadable
 from ..large_images import LARGE, LargeImage
 from .canvas import (

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from shrink import shrink_data
 
 from mmsniper.chips import NegativePool
-from mmsniper.datasets.annotations import image_boxes
+from mmsniper.datasets.boxes import image_boxes
 from mmsniper.visualization.canvas import MARGIN, PANEL, PROPOSAL
 
 ROOT = Path(__file__).parents[2]
