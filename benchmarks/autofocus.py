@@ -51,6 +51,8 @@ SETTINGS = {
         f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1) for threshold in (0.1, 0.2)
     },
 }
+# A second look at what is worth it: each view mirrored, too.
+MIRRORED = {'AutoFocus, threshold 0.3, flip': dict(threshold=0.3)}
 WHOLE = 'full pyramid'
 # How the extremes are looked at: they are about time alone.
 EXTREMES = (WHOLE, next(iter(SETTINGS)))
@@ -117,8 +119,8 @@ def methods(config: str, checkpoint: str, changes: dict) -> dict[str, Callable]:
     single = [{**step, 'meta_keys': KEYS} if step['type'] == 'PackDetInputs' else step for step in single]
     whole = Compose([LOAD, dict(type='PackDetInputs', meta_keys=KEYS[:-1])])
 
-    def ours(focus: dict | None) -> Callable:
-        settings = {**copy.deepcopy(cfg.tta_model.tta_cfg), **changes, 'focus': focus}
+    def ours(focus: dict | None, **more: object) -> Callable:
+        settings = {**copy.deepcopy(cfg.tta_model.tta_cfg), **changes, **more, 'focus': focus}
         tta = MODELS.build(dict(cfg.tta_model, tta_cfg=settings, module=model))
         follow_config(tta, cfg)
         return partial(detect, tta, whole)
@@ -126,6 +128,7 @@ def methods(config: str, checkpoint: str, changes: dict) -> dict[str, Callable]:
     given = cfg.tta_model.tta_cfg.get('focus') or {}
     found = {'single scale': partial(detect, model, Compose(single)), WHOLE: ours(None)}
     found.update({name: ours(dict(given, **settings)) for name, settings in SETTINGS.items()})
+    found.update({name: ours(dict(given, **settings), flip=True) for name, settings in MIRRORED.items()})
     with contextlib.suppress(ImportError):
         found.update(sahi_methods(config, checkpoint, 'cpu'))
     return found

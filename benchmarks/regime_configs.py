@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 from regime_data import sliced
 
 from mmsniper.chips import ChipPlanner, scale_factor
-from mmsniper.suggest import read_base, read_fingerprint, suggest
+from mmsniper.suggest import Suggestion, read_base, read_fingerprint, suggest
 
 CONFIGS = ROOT / 'configs'
 NETWORKS = dict(
@@ -42,6 +42,9 @@ TTA_ZOOMS = (1.5, 1.0, 0.67)
 PARSING = threading.Lock()
 # RoIs of a whole image, as mmdet has them; chips, crops and slices have those of a chip.
 WHOLE_ROIS = 512
+# A test of SNIPER's scales shows at most so many times the pixels of one of the single scale: on a CPU, a checkpoint is
+# to be tested in minutes.
+MOST_TEST = 3.0
 # Steps over which the learning rate rises, and over which weights are averaged, of all.
 WARM_UP, AVERAGED = 0.05, 0.08
 
@@ -103,7 +106,18 @@ def set_up(folder: Path, network: str) -> Setup:
     sizes = data.table.sizes
     by_scales = {n: planner for n, (planner, _) in sorted(found.by_scales.items())}
     size, pixels = tuple(sizes[0].tolist()), float(sizes.prod(1).mean())
-    return Setup(folder, network, cfg, found.planner, zoom, data.classes, size, pixels, by_scales)
+    planner = affordable(found)
+    return Setup(folder, network, cfg, planner, zoom, data.classes, size, pixels, by_scales)
+
+
+def affordable(found: Suggestion) -> ChipPlanner:
+    """What is suggested; if its test takes too long here, the best of those whose test does not, which is said."""
+    quick = [(planner, score) for planner, score in found.by_scales.values() if score.test_pixels <= MOST_TEST]
+    if any(planner is found.planner for planner, _ in quick):
+        return found.planner
+    planner, _ = max(quick, key=lambda pair: pair[1].total)
+    print(f'{planner.scales} in place of the suggested {found.planner.scales}, whose tests are long')
+    return planner
 
 
 def group_norm(model: ConfigDict, network: str) -> None:

@@ -111,6 +111,9 @@ def keep_some(folder: Path, most: int) -> None:
     content['images'] = [content['images'][n] for n in np.unique(np.linspace(0, n_images - 1, most).astype(int))]
     kept = {image['id'] for image in content['images']}
     content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
+    done = json.loads((folder / 'val.json').read_text())['images']
+    if len(done) not in (n_images, len(kept)):
+        raise ValueError(f'{folder} is tested on {len(done)} images: say --val {len(done)}, or take another --work-dir')
     with replacing(folder / 'val.json') as file:  # another call may read it
         json.dump(content, file)
 
