@@ -1,6 +1,6 @@
 """The recipe's settings, one changed at a time: AP at equal network pixels, on the images and networks of regimes.py.
 
-python benchmarks/ablations.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.4] [--seeds 2] [--jobs 2]
+python benchmarks/ablations.py --data hituav --source FOLDER [--network tiny] [--gigapixels N] [--seeds 2] [--jobs 2]
     [--only base visible_30 ...] [--into docs/measured.md]
 
 A run goes through a third of regimes.py's pixels, at the rate that was found there for its way to train (searched if

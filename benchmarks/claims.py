@@ -1,6 +1,6 @@
 """What the papers claim, and what was measured of it here, from the results of the other scripts, as one table.
 
-python benchmarks/claims.py [--network tiny] [--gigapixels 0.4] [--into docs/measured.md]
+python benchmarks/claims.py [--network tiny] [--gigapixels NUMBER] [--into docs/measured.md]
 
 Reads results/regimes/ (regimes.py) and results/ablations/ (ablations.py) for every data set that they have. What has
 not been run says so.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from pages import add_pages, show
-from plot_regimes import at, best_test, curve, read, spread
+from plot_regimes import at, best_test, curve, name_of, read, spread
 from regime_configs import NETWORKS
 from regime_data import DATA
 from regimes import RESULTS
@@ -27,10 +27,10 @@ def main() -> None:
     """Read the arguments, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help='of the runs')
-    parser.add_argument('--gigapixels', type=float, default=0.4, help='of a run of regimes.py')
+    parser.add_argument('--gigapixels', type=float, help='of a run of regimes.py; default by data set')
     add_pages(parser)
     args = parser.parse_args()
-    names = {data: f'{data}_{args.network}_{args.gigapixels:g}g' for data in DATA}
+    names = {data: name_of(data, args.network, args.gigapixels) for data in DATA}
     rows = [
         f'| claim | theirs, on COCO | {" | ".join(DATA[data] for data in names)} | by |',
         '|---' * (len(names) + 3) + '|',

@@ -1,6 +1,6 @@
 """Detectors trained on chips with labels by valid range and with mmdet's own: AP at equal steps.
 
-python benchmarks/heads.py --data shapes [--gigapixels 0.4] [--seeds 2] [--jobs 2] [--detectors tood ...]
+python benchmarks/heads.py --data shapes [--gigapixels NUMBER] [--seeds 2] [--jobs 2] [--detectors tood ...]
 
 Each is as small as the demo's network, and sees the same chips in both ways; the learning rate of each is the best of a
 few. What is done is not done again: each run is a file in results/heads/. The table is printed at the end.

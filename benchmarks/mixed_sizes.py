@@ -1,7 +1,7 @@
 """One size of chips against mixed sizes, with batch norm: AP at other test scales, time to an AP, and calibration.
 
-python benchmarks/mixed_sizes.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.4] [--seeds 3]
-    [--jobs 2] [--arms fixed b b+ d+ decreasing] [--val 75]
+python benchmarks/mixed_sizes.py --data hituav --source FOLDER [--network tiny] [--gigapixels NUMBER] [--seeds 3]
+    [--jobs 2] [--arms fixed b b+ d+ decreasing] [--val NUMBER]
 
 Images, scales and network are those of regimes.py, but with batch norm; a run is measured at each quarter of its
 pixels. Steps have the same pixels in all arms but two: those of 'b' have 1.12 times as many on average, so that it

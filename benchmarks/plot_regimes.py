@@ -1,6 +1,6 @@
 """Table and picture of regimes.py: AP at equal pixels and at equal time, of all and of small objects, mean and range.
 
-python benchmarks/plot_regimes.py --data hituav [--network tiny] [--gigapixels 0.4] [--out docs/images/regimes.png]
+python benchmarks/plot_regimes.py --data hituav [--network tiny] [--gigapixels NUMBER] [--out docs/images/regimes.png]
     [--into README.md docs/measured.md]
 
 Each way to train stands with its best test: the one of the highest mean AP in the end. Equal time is that of the way
@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 from pages import add_pages, show
 from regime_configs import NETWORKS, REGIMES
-from regime_data import DATA
+from regime_data import BUDGETS, DATA
 from regimes import RESULTS
 
 matplotlib.use('agg')
@@ -25,7 +25,11 @@ from matplotlib import pyplot
 
 TESTS = dict(one='one scale', tta='--tta', sahi='SAHI', focus='AutoFocus')
 COLOURS = dict(
-    zip(REGIMES, ('#777777', '#aa7744', '#cc8800', '#aa3377', '#4477aa', '#44aa77', '#117733', '#000000'), strict=True)
+    zip(
+        REGIMES,
+        ('#777777', '#aa7744', '#cc8800', '#aa3377', '#4477aa', '#44aa77', '#88bb22', '#117733', '#000000'),
+        strict=True,
+    )
 )
 MEASURES = dict(AP='AP', AP_small='AP of small objects')
 
@@ -35,11 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--data', choices=DATA, required=True, help='images')
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help='network')
-    parser.add_argument('--gigapixels', type=float, default=0.4, help='of a run')
+    parser.add_argument('--gigapixels', type=float, help='of a run; default by data set')
     parser.add_argument('--out', type=Path, help='picture; default beside the results')
     add_pages(parser)
     args = parser.parse_args()
-    name = f'{args.data}_{args.network}_{args.gigapixels:g}g'
+    name = name_of(args.data, args.network, args.gigapixels)
     runs = {regime: read(name, regime) for regime in REGIMES}
     runs = {regime: of for regime, of in runs.items() if of}
     if not runs:
@@ -48,6 +52,11 @@ def main() -> None:
     out = args.out or RESULTS / f'{name}.png'
     draw(runs, out, f'{DATA[args.data]}, {args.network} network')
     print(f'\nWrote {out}')
+
+
+def name_of(data: str, network: str, gigapixels: float | None) -> str:
+    """What the files of a data set's runs begin with."""
+    return f'{data}_{network}_{gigapixels or BUDGETS[data].gigapixels:g}g'
 
 
 def read(name: str, regime: str) -> list[dict]:

@@ -30,9 +30,12 @@ REGIMES = dict(
     slices='offline slices',
     snip='SNIP',
     sniper='SNIPER',
-    negatives='SNIPER, negative chips',
-    autofocus='SNIPER, negative chips, AutoFocus',
+    few_negatives='SNIPER, 1 negative chip per image',
+    negatives='SNIPER, 2 negative chips per image',
+    autofocus='SNIPER, 2 negative chips, AutoFocus',
 )
+# SNIPER's ways with negative chips, and how many of them an image has in an epoch.
+NEGATIVES = dict(few_negatives=1, negatives=2, autofocus=2)
 # Plain multi-scale training: zooms around that of the single scale, as mmdet's 640 to 800 are around 720.
 MULTI = (0.75, 0.9, 1.0, 1.15, 1.3)
 # What users of mmdet take for crops (large-scale jitter, Ghiasi et al., 2021), of the single scale's size.
@@ -137,7 +140,7 @@ def config_of(regime: str, setup: Setup, pixels: float, lr: float, seed: int) ->
         seed: Of everything random.
     """
     cfg = copy.deepcopy(setup.cfg)
-    by_range = regime in ('sniper', 'negatives', 'autofocus', 'snip')
+    by_range = regime in ('snip', 'sniper', *NEGATIVES)
     steps = max(round(pixels / (_chips if by_range else _plain)(cfg, regime, setup)), 1)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.pop('prefetch_factor', None)
@@ -186,8 +189,8 @@ def _chips(cfg: Config, regime: str, setup: Setup) -> float:
             np.mean([scale_factor(scale, *setup.image_size) ** 2 for scale in planner.scales])
         )
     chips.planner = dict(**written, chip_size=planner.chip_size, stride=planner.stride)
-    if regime in ('negatives', 'autofocus'):
-        chips.negatives = dict(ann_file=str(setup.pool), per_image=2)
+    if regime in NEGATIVES:
+        chips.negatives = dict(ann_file=str(setup.pool), per_image=NEGATIVES[regime])
     if regime == 'autofocus':
         channels = cfg.model.neck.out_channels
         cfg.model.update(

@@ -9,10 +9,26 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from pathlib import Path
+from typing import NamedTuple
 
 from arms import ROOT, SHAPES, run
 
 DATA = dict(hituav='HIT-UAV', bccd='BCCD', shapes='shapes, 1280 px')
+
+
+class Budget(NamedTuple):
+    """What a run may cost.
+
+    Attributes:
+        gigapixels: Network pixels of a run.
+        val: Images that are tested on.
+    """
+
+    gigapixels: float
+    val: int
+
+
+BUDGETS = dict(hituav=Budget(0.4, 75), bccd=Budget(0.2, 75), shapes=Budget(0.2, 40))
 REGION = 'DontCare'
 # Of BCCD, which comes in one piece, every fifth image is to test on.
 VAL_EVERY = 5

@@ -1,7 +1,7 @@
 """The same detector from the same weights, trained in the ways a user has: AP at equal pixels, and at equal time.
 
-python benchmarks/regimes.py --data hituav --source FOLDER [--network tiny] [--gigapixels 0.4] [--seeds 3] [--jobs 2]
-    [--regimes single multi crops slices snip sniper negatives autofocus] [--val 75]
+python benchmarks/regimes.py --data hituav --source FOLDER [--network tiny] [--gigapixels NUMBER] [--seeds 3] [--jobs 2]
+    [--regimes single multi crops slices snip sniper few_negatives negatives autofocus] [--val NUMBER]
 
 HIT-UAV's FOLDER has train.json, val.json, train/, val/; BCCD's annotations.json and images/; shapes are generated.
 Every way has group norm, AdamW, a constant rate whose weights are averaged, and its rate from the same small search: a
@@ -29,8 +29,8 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from pycocotools.coco import COCO
-from regime_configs import NETWORKS, REGIMES, Setup, config_of, set_up
-from regime_data import DATA, OVERLAP, make
+from regime_configs import NEGATIVES, NETWORKS, REGIMES, Setup, config_of, set_up
+from regime_data import BUDGETS, DATA, OVERLAP, make
 from regime_pool import mine
 from regime_train import MARKS
 
@@ -40,8 +40,6 @@ from mmsniper.chips.files import replacing
 RESULTS = ROOT / 'benchmarks' / 'results' / 'regimes'
 RATES = (0.0007, 0.0014, 0.0028, 0.0056)
 SEARCH = 0.2
-# Ways that differ from SNIPER's by what is added.
-VARIANTS = ('negatives', 'autofocus')
 # From this mark on (of four) a run is tested in all ways; before, at one scale.
 WELL_TRAINED = 3
 
@@ -53,11 +51,11 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=3, help='runs of each')
     args = parser.parse_args()
     setup = prepare(args, parser.error)
-    searched = dict.fromkeys('sniper' if regime in VARIANTS else regime for regime in args.regimes)
-    pools = ['pool'] if set(VARIANTS) & set(args.regimes) else []
+    searched = dict.fromkeys('sniper' if regime in NEGATIVES else regime for regime in args.regimes)
+    pools = ['pool'] if set(NEGATIVES) & set(args.regimes) else []
     rates = dict(pool_map(lambda name: (name, prepared(name, setup, args)), [*pools, *searched], args.jobs))
     runs = [(regime, seed) for seed in range(args.seeds) for regime in args.regimes]
-    rate_of = {regime: rates['sniper' if regime in VARIANTS else regime] for regime in args.regimes}
+    rate_of = {regime: rates['sniper' if regime in NEGATIVES else regime] for regime in args.regimes}
     pool_map(lambda pair: one_run(*pair, rate_of[pair[0]], setup, args), runs, args.jobs)
 
 
@@ -75,8 +73,8 @@ def arguments(description: str, results: Path = RESULTS) -> argparse.ArgumentPar
     parser.add_argument('--data', choices=DATA, required=True, help='images')
     parser.add_argument('--source', type=Path, help='where they are; shapes are generated')
     parser.add_argument('--network', choices=NETWORKS, default='tiny', help="the demo's, or of full size")
-    parser.add_argument('--gigapixels', type=float, default=0.4, help='network pixels of a run')
-    parser.add_argument('--val', type=int, default=75, help='images that are tested on')
+    parser.add_argument('--gigapixels', type=float, help='network pixels of a run; default by data set')
+    parser.add_argument('--val', type=int, help='images that are tested on; default by data set')
     parser.add_argument('--jobs', type=int, default=2, help='runs at the same time, one thread each')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/regimes'), help='where everything is written')
     parser.set_defaults(results=results)
@@ -88,6 +86,8 @@ def prepare(args: argparse.Namespace, error: Callable) -> Setup:
     if args.data != 'shapes' and not (args.source and args.source.is_dir()):
         error(f'--source: where does {DATA[args.data]} lie?')
     args.work_dir = args.work_dir.resolve()
+    args.gigapixels = args.gigapixels or BUDGETS[args.data].gigapixels
+    args.val = args.val or BUDGETS[args.data].val
     setup = set_up(make(args.data, args), args.network)
     keep_some(setup.folder, args.val)
     return setup
@@ -164,7 +164,7 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
                 mark['focus'] = test(out, checkpoint, ['--tta'], setup, focus)
     about = dict(data=args.data, network=args.network, regime=regime, seed=seed, rate=rate, gigapixels=args.gigapixels)
     settings = dict(planner=setup.planner.settings, zoom=setup.zoom, slices=setup.slice_size, images=args.val)
-    if regime in VARIANTS:
+    if regime in NEGATIVES:
         settings['negative_share'] = negative_share(cfg)
     path.write_text(json.dumps(dict(**about, **settings, marks=marks), indent=1) + '\n')
     for checkpoint in out.glob('mark_*.pth'):

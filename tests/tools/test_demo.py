@@ -8,6 +8,8 @@ import pytest
 TOOLS = Path(__file__).parents[2] / 'tools'
 
 
+# Slow, so not in make test: the wheel's check runs the same demo, from the wheel.
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_the_demo_runs_from_data_to_results(tmp_path):
     shrunk = [
