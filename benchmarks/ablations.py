@@ -20,10 +20,10 @@ import numpy as np
 from mmengine.config import Config
 from pages import add_pages, show
 from plot_regimes import spread
-from regime_configs import REGIMES, Setup, config_of
+from regime_configs import REGIMES, WHOLE_ROIS, Setup, config_of
 from regime_pool import mine
 from regime_train import MARKS
-from regimes import RATES, RESULTS, arguments, best_rate, pool_map, prepare, test, train
+from regimes import RATES, RESULTS, arguments, best_rate, measured, pool_map, prepare, train
 
 from mmsniper.chips import ChipPlanner, scale_factor
 
@@ -33,7 +33,9 @@ RPN, RCNN = 'model.train_cfg.rpn.assigner', 'model.train_cfg.rcnn.assigner'
 PLAIN_RPN = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0.3, match_low_quality=True)
 # mmdet's.
 THRESHOLDS = {f'{RPN}.pos_iou_thr': 0.7, f'{RPN}.neg_iou_thr': 0.3}
-ROIS = 'model.train_cfg.rcnn.sampler.num'
+SAMPLER = 'model.train_cfg.rcnn.sampler'
+ROIS = f'{SAMPLER}.num'
+PLAIN_SAMPLER = dict(type='RandomSampler', pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True)
 NORM = 'model.backbone.norm_cfg'
 BATCH_NORM = {NORM: dict(_delete_=True, type='BN', requires_grad=True)}
 
@@ -97,6 +99,15 @@ def variants(setup: Setup) -> dict[str, Variant]:
         ),
         crops_fine=Variant(f"random crops around SNIPER's finest zoom, {finest:g}", regime='crops', zoom=finest),
         single_fine=Variant(f"single scale, SNIPER's finest zoom, {finest:g}", regime='single', zoom=finest),
+        slices_rois=Variant(
+            f"offline slices, mmdet's {WHOLE_ROIS} RoIs of a sample, not {rois}",
+            regime='slices',
+            options={ROIS: WHOLE_ROIS},
+        ),
+        sampler=Variant(
+            "RoIs at random (mmdet's sampler), not the best proposals",
+            options={SAMPLER: dict(PLAIN_SAMPLER, num=rois, _delete_=True)},
+        ),
         rois_half=Variant(f'{rois // 2} RoIs per chip, not {rois}', options={ROIS: rois // 2}),
         rois_double=Variant(f'{2 * rois} RoIs per chip', options={ROIS: 2 * rois}),
         stride=Variant(f'stride {2 * stride:g}, not {stride:g}', planner=dict(stride=2 * stride)),
@@ -159,7 +170,7 @@ def one_run(name: str, seed: int, variant: Variant, rate: float, setup: Setup, a
     out = args.work_dir / f'ablation_{path.stem}'
     marks = train(cfg, out, pixels)
     figures = {
-        key: test(out, f'mark_{MARKS}.pth', options, setup) for key, options in dict(one=[], tta=['--tta']).items()
+        key: measured(out, f'mark_{MARKS}.pth', options, setup) for key, options in dict(one=[], tta=['--tta']).items()
     }
     about = dict(data=args.data, network=args.network, name=name, title=variant.title, seed=seed, rate=rate)
     planner = cfg.train_dataloader.dataset.get('planner')  # crops have none
@@ -188,23 +199,22 @@ def result(name: str, seed: int, args: Namespace) -> Path:
 
 
 def table(titles: dict[str, str], args: Namespace) -> str:
-    """What was measured, as a markdown table; the difference is that of the means of the seeds that both have."""
+    """What was measured, as a markdown table; the difference is that of the means."""
     rows = [
         '| changed | seeds | images per step | AP, `--tta` | AP small | s | against as suggested |',
         '|---|---|---|---|---|---|---|',
     ]
     paths = {name: [result(name, seed, args) for seed in range(9)] for name in ('base', *titles)}
     found = {name: [json.loads(path.read_text()) for path in of if path.exists()] for name, of in paths.items()}
-    usual = {run['seed']: run['tta']['AP'] for run in found['base']}
+    usual = [run['tta']['AP'] for run in found['base']]
     for name, title in titles.items():
         runs = found[name]
         if not runs:
             continue
-        aps = {run['seed']: run['tta']['AP'] for run in runs}
-        both = [aps[seed] - usual[seed] for seed in aps if seed in usual]
+        aps = [run['tta']['AP'] for run in runs]
         small, seconds = np.mean([run['tta']['AP_small'] for run in runs]), np.mean([run['seconds'] for run in runs])
-        cells = [len(runs), runs[0]['batch'], spread(list(aps.values())), f'{small:.3f}', f'{seconds:.0f}']
-        cells.append(f'{np.mean(both):+.3f}' if both else '')
+        cells = [len(runs), runs[0]['batch'], spread(aps), f'{small:.3f}', f'{seconds:.0f}']
+        cells.append(f'{np.mean(aps) - np.mean(usual):+.3f}' if usual else '')
         rows.append(f'| {title} | {" | ".join(map(str, cells))} |')
     return '\n'.join(rows)
 

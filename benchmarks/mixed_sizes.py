@@ -28,7 +28,7 @@ from mmengine.registry import init_default_scope
 from plot_regimes import at, spread
 from regime_configs import Setup, config_of
 from regime_train import MARKS
-from regimes import RESULTS, arguments, best_rate, config_file, figures, pool_map, prepare, test, train
+from regimes import RESULTS, arguments, best_rate, config_file, figures, measured, pool_map, prepare, train
 
 import mmsniper.registry  # noqa: F401  types of ours need no custom_imports
 from mmsniper.datasets.size_mix import step_contents
@@ -82,7 +82,7 @@ def one_run(arm: str, seed: int, rate: float, setup: Setup, args: Namespace) -> 
     out = args.work_dir / f'mixed_{path.stem}'
     marks = train(cfg, out, pixels)
     for mark in marks:
-        mark['one'] = test(out, f'mark_{mark["mark"]}.pth', [], setup)
+        mark['one'] = measured(out, f'mark_{mark["mark"]}.pth', [], setup)
     last = out / f'mark_{MARKS}.pth'
     scales, calibrated = {}, {}
     for factor in TEST_SCALES:
@@ -97,9 +97,9 @@ def one_run(arm: str, seed: int, rate: float, setup: Setup, args: Namespace) -> 
     batches = cfg.train_dataloader.batch_sampler.to_dict()
     about = dict(data=args.data, network=args.network, arm=arm, seed=seed, rate=rate, gigapixels=args.gigapixels)
     settings = dict(planner=setup.planner.settings, zoom=setup.zoom, batch=cfg.train_dataloader.batch_size)
-    measured = dict(marks=marks, scales=scales, calibrated=calibrated)
+    aps = dict(marks=marks, scales=scales, calibrated=calibrated)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(**about, **settings, batches=batches, **measured), indent=1) + '\n')
+    path.write_text(json.dumps(dict(**about, **settings, batches=batches, **aps), indent=1) + '\n')
 
 
 def arm_config(arm: str, setup: Setup, pixels: float, rate: float, seed: int) -> Config:

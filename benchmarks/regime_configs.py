@@ -36,6 +36,8 @@ REGIMES = dict(
 )
 # SNIPER's ways with negative chips, and how many of them an image has in an epoch.
 NEGATIVES = dict(few_negatives=1, negatives=2, autofocus=2)
+# Ways whose labels go by valid range, and whose tests do.
+BY_RANGE = ('snip', 'sniper', *NEGATIVES)
 # Plain multi-scale training: zooms around that of the single scale, as mmdet's 640 to 800 are around 720.
 MULTI = (0.75, 0.9, 1.0, 1.15, 1.3)
 # What users of mmdet take for crops (large-scale jitter, Ghiasi et al., 2021), of the single scale's size.
@@ -140,8 +142,7 @@ def config_of(regime: str, setup: Setup, pixels: float, lr: float, seed: int) ->
         seed: Of everything random.
     """
     cfg = copy.deepcopy(setup.cfg)
-    by_range = regime in ('snip', 'sniper', *NEGATIVES)
-    steps = max(round(pixels / (_chips if by_range else _plain)(cfg, regime, setup)), 1)
+    steps = max(round(pixels / (_chips if regime in BY_RANGE else _plain)(cfg, regime, setup)), 1)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.pop('prefetch_factor', None)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=10**7, val_interval=10**7)  # the budget ends it

@@ -34,14 +34,16 @@ class BudgetHook(Hook):
     def __init__(self, pixels: float) -> None:
         self.budget = pixels
         self.done = dict(pixels=0, seconds=0.0, steps=0, marks=[])
+        self.start: float | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Go on counting."""
         self.done = checkpoint['meta']['budget']
 
-    def before_train(self, runner: Runner) -> None:
-        """Start the clock."""
-        self.start = time.process_time() - self.done['seconds']
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict) -> None:
+        """Start the clock, with the first batch read: one that goes on has passed over those before."""
+        if self.start is None:
+            self.start = time.process_time() - self.done['seconds']
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
         """Count the step; at a mark, save."""

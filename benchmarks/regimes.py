@@ -5,7 +5,8 @@ python benchmarks/regimes.py --data hituav --source FOLDER [--network tiny] [--g
 
 HIT-UAV's FOLDER has train.json, val.json, train/, val/; BCCD's annotations.json and images/; shapes are generated.
 Every way has group norm, AdamW, a constant rate whose weights are averaged, and its rate from the same small search: a
-fifth of the pixels, one seed, further while the best is at an end; SNIPER's own variants take SNIPER's. One run is
+fifth of the pixels, one seed, other test images, further while the best is at an end; SNIPER's own variants take
+SNIPER's. One run is
 measured at each quarter of its pixels, so that runs can be compared at equal pixels and at equal processor seconds of
 one thread. Each is tested at one scale and, from three quarters on, at several (--tta); that with slices by SAHI, too
 (`pip install sahi`), and that with AutoFocus's branch by what it leaves out.
@@ -29,7 +30,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from pycocotools.coco import COCO
-from regime_configs import NEGATIVES, NETWORKS, REGIMES, Setup, config_of, set_up
+from regime_configs import BY_RANGE, NEGATIVES, NETWORKS, REGIMES, Setup, config_of, set_up
 from regime_data import BUDGETS, DATA, OVERLAP, make
 from regime_pool import mine
 from regime_train import MARKS
@@ -89,7 +90,7 @@ def prepare(args: argparse.Namespace, error: Callable) -> Setup:
     args.gigapixels = args.gigapixels or BUDGETS[args.data].gigapixels
     args.val = args.val or BUDGETS[args.data].val
     setup = set_up(make(args.data, args), args.network)
-    keep_some(setup.folder, args.val)
+    split(setup.folder, args.val)
     return setup
 
 
@@ -104,25 +105,32 @@ def pool_map(call: Callable, items: list, jobs: int) -> list:
             raise
 
 
-def keep_some(folder: Path, most: int) -> None:
-    """Write val.json with so many of the images that there are to test on, spread over them."""
+def split(folder: Path, most: int) -> None:
+    """Of the images to test on, write so many into val.json, spread over them, and as many others into search.json."""
     content = json.loads((folder / 'all_val.json').read_text())
     n_images = len(content['images'])
-    content['images'] = [content['images'][n] for n in np.unique(np.linspace(0, n_images - 1, most).astype(int))]
-    kept = {image['id'] for image in content['images']}
-    content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
+    if n_images < 2 * most:
+        raise ValueError(f'--val {most}: {folder} has {n_images} images to test on, and the search takes as many')
     done = json.loads((folder / 'val.json').read_text())['images']
-    if len(done) not in (n_images, len(kept)):
+    if len(done) not in (n_images, most):
         raise ValueError(f'{folder} is tested on {len(done)} images: say --val {len(done)}, or take another --work-dir')
-    with replacing(folder / 'val.json') as file:  # another call may read it
-        json.dump(content, file)
+    images = dict(val=[content['images'][n] for n in np.linspace(0, n_images - 1, most).astype(int)])
+    others = [image for image in content['images'] if image not in images['val']]
+    images['search'] = [others[n] for n in np.linspace(0, len(others) - 1, most).astype(int)]
+    for name, chosen in images.items():
+        kept = {image['id'] for image in chosen}
+        annotations = [one for one in content['annotations'] if one['image_id'] in kept]
+        with replacing(folder / f'{name}.json') as file:  # another call may read it
+            json.dump(dict(content, images=chosen, annotations=annotations), file)
 
 
 def best_rate(regime: str, setup: Setup, args: argparse.Namespace, rates: tuple[float, ...] = RATES) -> float:
-    """The learning rate of the highest AP after a fifth of the pixels, by one rule for all.
+    """The learning rate of the highest AP after a fifth of the pixels, by one rule for all, on images for this alone.
 
-    The same few are tried; while the best of all is the lowest or the highest, half or twice as much is, too.
+    The same few are tried; while the best of all is the lowest or the highest, half or twice as much is, too. What is
+    trained by valid ranges is tested by them.
     """
+    options = ['--tta'] if regime in BY_RANGE else []
     path = result(f'rate_{regime}', setup, args)
     found: dict[float, float] = {}
     if path.exists():
@@ -133,7 +141,7 @@ def best_rate(regime: str, setup: Setup, args: argparse.Namespace, rates: tuple[
             out = args.work_dir / path.stem / f'{rate:g}'
             pixels = SEARCH * args.gigapixels * 1e9
             train(config_of(regime, setup, pixels, rate, 0), out, pixels)
-            found[rate] = test(out, f'mark_{MARKS}.pth', [], setup)['AP']
+            found[rate] = measured(out, f'mark_{MARKS}.pth', options, setup, images='search')['AP']
         best = max(found, key=found.__getitem__)
         beyond = {min(found): best / 2, max(found): best * 2}
         if best not in beyond:
@@ -154,14 +162,14 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
     marks = train(cfg, out, pixels)
     for mark in marks:
         checkpoint = f'mark_{mark["mark"]}.pth'
-        mark['one'] = test(out, checkpoint, [], setup)
+        mark['one'] = measured(out, checkpoint, [], setup)
         if mark['mark'] >= WELL_TRAINED:
-            mark['tta'] = test(out, checkpoint, ['--tta'], setup)
+            mark['tta'] = measured(out, checkpoint, ['--tta'], setup)
             if regime == 'slices':
                 mark['sahi'] = test_by_sahi(out, checkpoint, setup)
             if regime == 'autofocus':
                 focus = f'tta_model.tta_cfg.focus.min_size={setup.planner.chip_size * 3 // 4}'
-                mark['focus'] = test(out, checkpoint, ['--tta'], setup, focus)
+                mark['focus'] = measured(out, checkpoint, ['--tta'], setup, focus)
     about = dict(data=args.data, network=args.network, regime=regime, seed=seed, rate=rate, gigapixels=args.gigapixels)
     settings = dict(planner=setup.planner.settings, zoom=setup.zoom, slices=setup.slice_size, images=args.val)
     if regime in NEGATIVES:
@@ -209,15 +217,19 @@ def config_file(out: Path) -> Path:
     return out.with_name(f'{out.name}.py')
 
 
-def test(out: Path, checkpoint: str, options: list[str], setup: Setup, *settings: str) -> dict[str, float]:
-    """Figures of a checkpoint by mmdet's test script, with some settings changed."""
-    found = out / f'{Path(checkpoint).stem}{"".join(options)}{len(settings) or ""}'
+def measured(
+    out: Path, checkpoint: str, options: list[str], setup: Setup, *settings: str, images: str = 'val'
+) -> dict[str, float]:
+    """Figures of a checkpoint by mmdet's test script, on some of the images, with some settings changed."""
+    found = out / f'{Path(checkpoint).stem}{"".join(options)}{len(settings) or ""}{"" if images == "val" else images}'
     results = Path(f'{found}.bbox.json')
-    if results.exists():
-        return figures(setup, json.loads(results.read_text()))
-    command = [ROOT / 'tools/test.py', config_file(out), out / checkpoint, '--work-dir', out / 'test', *options]
-    run([*command, '--cfg-options', f'test_evaluator.outfile_prefix={found}', *settings], out / 'log.txt')
-    return figures(setup, json.loads(results.read_text()))
+    if not results.exists():
+        ann_file = setup.folder / f'{images}.json'
+        places = [f'{place}.ann_file={ann_file}' for place in ('test_dataloader.dataset', 'test_evaluator')]
+        command = [ROOT / 'tools/test.py', config_file(out), out / checkpoint, '--work-dir', out / 'test', *options]
+        prefix = f'test_evaluator.outfile_prefix={found}'
+        run([*command, '--cfg-options', prefix, *places, *settings], out / 'log.txt')
+    return figures(setup, json.loads(results.read_text()), images)
 
 
 def test_by_sahi(out: Path, checkpoint: str, setup: Setup) -> dict[str, float]:
@@ -245,10 +257,10 @@ def test_by_sahi(out: Path, checkpoint: str, setup: Setup) -> dict[str, float]:
     return figures(setup, found)
 
 
-def figures(setup: Setup, found: list[dict]) -> dict[str, float]:
+def figures(setup: Setup, found: list[dict], images: str = 'val') -> dict[str, float]:
     """AP, AP50 and by size."""
     with silent():
-        truth = COCO(str(setup.folder / 'val.json'))
+        truth = COCO(str(setup.folder / f'{images}.json'))
     return dict(zip(FIGURES, (round(float(value), 4) for value in average_precision(truth, found)), strict=True))
 
 
