@@ -11,14 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from looks import silent
+from looks import confident, evaluated, silent
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / 'configs' / 'demo'
-# A detection with such a score is counted as a false positive if it is wrong.
-CONFIDENT = 0.5
 SHAPES = {
     'train': [80],
     'val': [80],
@@ -128,17 +125,5 @@ def run(command: list, log: Path) -> None:
 
 def evaluate(truth: COCO, result_file: Path) -> tuple[float, float, float]:
     """AP, AP50, and confident detections per image that no object of their class explains at an IoU of 0.5."""
-    with silent():
-        predictions = json.loads(result_file.read_text())
-        coco = COCOeval(truth, truth.loadRes(predictions), 'bbox')
-        coco.evaluate()
-        coco.accumulate()
-        coco.summarize()
-    wrong = 0
-    # evalImgs is a flat list over categories, areas and images; the first area is "all".
-    n_images, n_areas = len(coco.params.imgIds), len(coco.params.areaRng)
-    for n, matched in enumerate(coco.evalImgs):
-        if matched and (n // n_images) % n_areas == 0:
-            scores = np.array(matched['dtScores'])
-            wrong += int(((scores >= CONFIDENT) & (matched['dtMatches'][0] == 0) & ~matched['dtIgnore'][0]).sum())
-    return coco.stats[0], coco.stats[1], wrong / n_images
+    coco = evaluated(truth, json.loads(result_file.read_text()))
+    return coco.stats[0], coco.stats[1], confident(coco)[1]

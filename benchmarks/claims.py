@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from pages import add_pages, show
-from plot_regimes import at, best_test, curve, name_of, read, spread
+from plot_regimes import at, best_test, name_of, read, spread
 from regime_configs import NETWORKS
 from regime_data import DATA
 from regimes import RESULTS
@@ -38,8 +38,8 @@ def main() -> None:
     claims: dict[str, tuple[str, Callable[[str], str], str]] = {
         'negative chips add AP: at equal pixels': ('', negatives, 'regimes.py'),
         'at as many positive chips, one scale': ('+2.7', negatives_besides, 'regimes.py'),
+        'and confident detections (0.5 and more)': ('', errors, 'regimes.py'),
         'three scales beat two': ('+2.8', three_scales, 'ablations.py'),
-        "at SNIP's AP, of SNIP's pixels": ('1/3', share_of_snip, 'regimes.py'),
         'labels by valid range beat all labels': ('', against('labels'), 'ablations.py'),
         'batch norm trained on 8 chips, against 2 with it frozen': (
             '',
@@ -72,6 +72,18 @@ def negatives_besides(name: str) -> str:
     return difference([mark['one']['AP'] for mark in last], before)
 
 
+def errors(name: str) -> str:
+    """False and right detections per image, with negative chips and without, each by its best test."""
+    with_them, without = read(name, 'negatives'), read(name, 'sniper')
+    if not (with_them and without):
+        return MISSING
+    cells = []
+    for key in ('false', 'right'):
+        counts = [[run['marks'][-1][best_test(runs)][key] for run in runs] for runs in (without, with_them)]
+        cells.append(' to '.join(f'{np.mean(of):.1f}' for of in counts) + f' {key}')
+    return f'from {", ".join(cells)} per image'
+
+
 def three_scales(name: str) -> str:
     """The ablation of three scales against that of two; one of them may be what was suggested."""
     by_scales = {len(run['planner']['scales']): run['name'] for run in ablations(name) if run['name'] == 'base'}
@@ -89,20 +101,6 @@ def against(worse: str, better: str = 'base') -> Callable[[str], str]:
         return difference(*([aps[key][seed] for seed in seeds] for key in pair)) if seeds else MISSING
 
     return measure
-
-
-def share_of_snip(name: str) -> str:
-    """Pixels after which SNIPER has the AP that SNIP ends with, of SNIP's; at one scale, which all marks have."""
-    snip, sniper = read(name, 'snip'), read(name, 'sniper')
-    if not (snip and sniper):
-        return MISSING
-    wanted = np.mean([run['marks'][-1]['one']['AP'] for run in snip])
-    x, y = curve(sniper, 'one', 'AP', 'pixels')
-    whole = np.mean([run['marks'][-1]['pixels'] for run in snip])
-    means = y.mean(1)
-    if means[-1] < wanted:
-        return f'not reached: {means[-1]:.3f} of {wanted:.3f}'
-    return f'{np.interp(wanted, np.maximum.accumulate([0.0, *means]), [0.0, *x]) / whole:.2f}'
 
 
 def ablations(name: str) -> list[dict]:

@@ -21,7 +21,10 @@ LOAD = dict(type='LoadImageFromFile')
 KEYS = ('img_path', 'ori_shape', 'img_shape', 'scale_factor')
 SLICES = (256, 384, 512, 768, 1024)
 SILENCE = threading.Lock()
+# A detection with such a score is counted as right or false.
+CONFIDENT = 0.5
 FIGURES = ('AP', 'AP50', 'AP_small', 'AP_medium', 'AP_large')
+STATS = (0, 1, 3, 4, 5)  # their places in COCO's summary
 
 
 def measure(ways: dict[str, Callable], truth: COCO, folder: Path, device: str = 'cpu') -> dict[str, dict[str, float]]:
@@ -146,14 +149,30 @@ def silent() -> Iterator[None]:
         yield
 
 
-def average_precision(truth: COCO, found: list[dict], image_ids: list[int] | None = None) -> np.ndarray:
-    """AP, AP50, AP small, medium, large."""
-    if not found:
-        return np.zeros(5)
+def evaluated(truth: COCO, found: list[dict], image_ids: list[int] | None = None) -> COCOeval:
+    """COCO's evaluation of boxes, not an empty list of them."""
     with silent():
         coco = COCOeval(truth, truth.loadRes(found), 'bbox')
         coco.params.imgIds = image_ids or coco.params.imgIds
         coco.evaluate()
         coco.accumulate()
         coco.summarize()
-    return coco.stats[[0, 1, 3, 4, 5]]
+    return coco
+
+
+def average_precision(truth: COCO, found: list[dict], image_ids: list[int] | None = None) -> np.ndarray:
+    """AP, AP50, AP small, medium, large."""
+    return evaluated(truth, found, image_ids).stats[list(STATS)] if found else np.zeros(len(STATS))
+
+
+def confident(coco: COCOeval) -> tuple[float, float]:
+    """Confident detections per image that are right, and that no object of their class explains at an IoU of 0.5."""
+    right = wrong = 0
+    # evalImgs is a flat list over categories, areas and images; the first area is "all".
+    n_images, n_areas = len(coco.params.imgIds), len(coco.params.areaRng)
+    for n, matched in enumerate(coco.evalImgs):
+        if matched and (n // n_images) % n_areas == 0:
+            counted = (np.array(matched['dtScores']) >= CONFIDENT) & ~matched['dtIgnore'][0]
+            right += int((counted & (matched['dtMatches'][0] > 0)).sum())
+            wrong += int((counted & (matched['dtMatches'][0] == 0)).sum())
+    return right / n_images, wrong / n_images

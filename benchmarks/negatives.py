@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from arms import CONFIDENT, DEMO, ROOT, arguments, evaluate, make_data, options_for, run
+from arms import DEMO, ROOT, arguments, evaluate, make_data, options_for, run
 from arms import train as train_positive
-from looks import silent
+from looks import CONFIDENT, silent
 from pycocotools.coco import COCO
 
 from mmsniper.compat import allow_mmengine_checkpoints

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from arms import ROOT, run
-from looks import FIGURES, average_precision, silent
+from looks import FIGURES, STATS, confident, evaluated, silent
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -258,10 +258,15 @@ def test_by_sahi(out: Path, checkpoint: str, setup: Setup) -> dict[str, float]:
 
 
 def figures(setup: Setup, found: list[dict], images: str = 'val') -> dict[str, float]:
-    """AP, AP50 and by size."""
+    """AP, AP50 and by size; confident detections per image that are right, and false."""
     with silent():
         truth = COCO(str(setup.folder / f'{images}.json'))
-    return dict(zip(FIGURES, (round(float(value), 4) for value in average_precision(truth, found)), strict=True))
+    names = (*FIGURES, 'right', 'false')
+    if not found:
+        return dict.fromkeys(names, 0.0)
+    coco = evaluated(truth, found)
+    values = (*coco.stats[list(STATS)], *confident(coco))
+    return dict(zip(names, (round(float(value), 4) for value in values), strict=True))
 
 
 if __name__ == '__main__':
