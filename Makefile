@@ -2,6 +2,8 @@
 STACK ?= openmmlab
 # As make's variables or from the environment; see scripts/setup_env.py.
 export TORCH TORCH_INDEX MMSNIPER_CACHE MAX_JOBS
+# Dozens of short processes would each compile all sources.
+unexport PYTHONDONTWRITEBYTECODE
 
 ENV := $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 BIN := $(ENV)/bin

@@ -1,8 +1,6 @@
 """All checks together: what is right is not complained of, what cannot be built is said, a tool prints it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -107,31 +105,30 @@ def test_training_logs_what_is_no_error(tiny_cfg):
     assert 'INFO - ranges: of 13 objects' in log
 
 
-def test_the_tool_exits_with_1_and_writes_json(tiny_cfg, tmp_path):
+def test_the_tool_exits_with_1_and_writes_json(run_tool, tiny_cfg, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     tiny_cfg.model.roi_head.bbox_head.num_classes = 80
     tiny_cfg.dump(tmp_path / 'mine.py')
-    tool = [sys.executable, ROOT / 'tools/check_config.py', tmp_path / 'mine.py', '--no-batch', '--json', '-']
-    done = subprocess.run(list(map(str, tool)), capture_output=True, text=True, cwd=tmp_path)
+    tool = ['check_config.py', 'mine.py', '--no-batch', '--json', '-']
+    done = run_tool(*tool)
     assert done.returncode == 1, done.stderr
     findings = json.loads(done.stdout)['findings']
     assert findings[0]['level'] == 'error' and findings[0]['about'] == 'classes'
     assert set(findings[0]) == {'level', 'about', 'what', 'why', 'write'}
-    fixed = [*tool, '--cfg-options', 'model.roi_head.bbox_head.num_classes=2']
-    assert subprocess.run(list(map(str, fixed)), capture_output=True, cwd=tmp_path).returncode == 0
+    assert run_tool(*tool, '--cfg-options', 'model.roi_head.bbox_head.num_classes=2').returncode == 0
 
 
-def test_train_py_checks_first_any_config_unless_told_not_to(tiny_cfg, tmp_path):
+def test_train_py_checks_first_any_config_unless_told_not_to(run_tool, tiny_cfg, tmp_path, monkeypatch):
     """One without our hooks, too; one with them is stopped by none of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('MMSNIPER_NO_CHECK', '0')  # so that it is put back
     tiny_cfg.model.roi_head.bbox_head.num_classes = 80
     tiny_cfg.train_cfg.update(max_epochs=1, val_begin=9)
     tiny_cfg.dump(tmp_path / 'hooks.py')
     tiny_cfg.default_hooks = {}
     tiny_cfg.dump(tmp_path / 'mine.py')
-    tool = [sys.executable, str(ROOT / 'tools/train.py'), str(tmp_path / 'mine.py')]
-    done = subprocess.run(tool, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1
-    assert 'num_classes is: roi_head.bbox_head 80' in done.stderr
+    with pytest.raises(ValueError, match=r'num_classes is: roi_head\.bbox_head 80'):
+        run_tool('train.py', 'mine.py')
     for name in ('mine.py', 'hooks.py'):
-        tool[2] = str(tmp_path / name)
-        done = subprocess.run([*tool, '--no-check'], capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert run_tool('train.py', name, '--no-check').returncode == 0
+        assert (Path(tiny_cfg.work_dir) / 'epoch_1.pth').exists()

@@ -15,6 +15,7 @@ from mmsniper.hooks.exact_resume import ExactResumeHook
 
 EVERY_TWO = dict(checkpoint=dict(by_epoch=False, interval=2, save_last=True))
 NO_VAL = dict(max_epochs=2, val_begin=9)
+STRAIGHT = {}
 
 
 class Stop(Hook):
@@ -54,10 +55,14 @@ def stopped(cfg, work_dir, after):
 
 
 @pytest.fixture
-def straight(cfg, tmp_path):
-    """What an undisturbed run sees, its iterations per epoch, final weights."""
-    seen, runner = train(cfg, work_dir=str(tmp_path / 'straight'))
-    return SimpleNamespace(seen=seen, length=len(runner.train_dataloader), weights=weights(tmp_path / 'straight'))
+def straight(request, cfg, tmp_path):
+    """What an undisturbed run sees, its iterations per epoch, final weights; one for all tests of its config."""
+    kind = 'mixed' in request.fixturenames
+    if kind not in STRAIGHT:
+        seen, runner = train(cfg, work_dir=str(tmp_path / 'straight'))
+        length, trained = len(runner.train_dataloader), weights(tmp_path / 'straight')
+        STRAIGHT[kind] = SimpleNamespace(seen=seen, length=length, weights=trained)
+    return STRAIGHT[kind]
 
 
 def test_it_goes_on_in_mid_epoch_to_bitwise_the_same_weights(cfg, straight, tmp_path):

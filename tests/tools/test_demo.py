@@ -53,18 +53,14 @@ def test_the_demo_runs_from_data_to_results(tmp_path):
     assert 'Average Precision' in done.stdout
 
 
-def test_a_failing_stage_stops_the_demo(tmp_path):
-    command = [
-        sys.executable,
-        TOOLS / 'demo.py',
-        '--train',
-        '2',
-        '--val',
-        '1',
-        '--cfg-options',
-        'train_dataloader.dataset.empty_chips=-1',
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert 'train_sniper.py failed with exit code' in done.stderr
-    assert not (tmp_path / 'work_dirs/demo/results.json').exists()
+def test_a_failing_stage_stops_the_demo(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    import demo
+
+    (tmp_path / 'make_shapes_dataset.py').write_text('')
+    (tmp_path / 'train_sniper.py').write_text('raise SystemExit(3)')
+    monkeypatch.setattr(demo, 'TOOLS', tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['demo.py', '--work-dir', str(tmp_path / 'work')])
+    with pytest.raises(SystemExit, match=r'train_sniper\.py failed with exit code 3'):
+        demo.main()
+    assert not (tmp_path / 'work/results.json').exists()

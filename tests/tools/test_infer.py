@@ -1,6 +1,5 @@
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -35,15 +34,9 @@ def folder(tmp_path):
     return images
 
 
-def run(tiny_mask_rcnn, *options):
-    command = [sys.executable, ROOT / 'tools/infer.py', *tiny_mask_rcnn, *options, '--device', 'cpu']
-    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=env)
-
-
-def test_a_folder_with_a_broken_image(tiny_mask_rcnn, folder, tmp_path):
+def test_a_folder_with_a_broken_image(run_tool, tiny_mask_rcnn, folder, tmp_path):
     out = tmp_path / 'new/out'
-    done = run(tiny_mask_rcnn, folder, '--out', out)
+    done = run_tool('infer.py', *tiny_mask_rcnn, folder, '--out', out, '--device', 'cpu')
     assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
     assert '1 files' in done.stdout and 'left out' in done.stdout
     assert f'{folder / "broken.jpg"}: cannot be read as an image' in done.stderr
@@ -72,9 +65,9 @@ def test_a_folder_with_a_broken_image(tiny_mask_rcnn, folder, tmp_path):
             assert annotation['area'] == coco.annToMask(annotation).sum()
 
 
-def test_one_image_at_one_scale(tiny_mask_rcnn, folder, tmp_path):
-    options = ['model.test_cfg.rcnn.max_per_img=7']
-    done = run(tiny_mask_rcnn, folder / 'a.png', '--out', tmp_path / 'out', '--no-tta', '--cfg-options', *options)
+def test_one_image_at_one_scale(run_tool, tiny_mask_rcnn, folder, tmp_path):
+    options = ['--device', 'cpu', '--no-tta', '--cfg-options', 'model.test_cfg.rcnn.max_per_img=7']
+    done = run_tool('infer.py', *tiny_mask_rcnn, folder / 'a.png', '--out', tmp_path / 'out', *options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert '1 images, 7 detections' in done.stdout
     assert cv2.imread(str(tmp_path / 'out/a.png')).shape == (90, 50, 3)

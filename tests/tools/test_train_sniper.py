@@ -58,7 +58,7 @@ def recipe(config, *options):
     return subprocess.run(command, capture_output=True, text=True, cwd=config.parent, env=env)
 
 
-def test_the_recipe_runs_once_and_only_what_changed_again(config, recipe_rpn):
+def test_the_recipe_runs_once_and_only_what_changed_again(config, recipe_rpn, run_tool):
     done = recipe(config)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     work = config.parent / 'work'
@@ -69,7 +69,7 @@ def test_the_recipe_runs_once_and_only_what_changed_again(config, recipe_rpn):
     stages = json.loads((work / 'stages.json').read_text())
     assert [stages[name]['done'] for name in ('rpn', 'mine', 'detector', 'test')] == [True] * 4
 
-    check_pictures(config, work, recipe_rpn)
+    check_pictures(config, work, recipe_rpn, run_tool)
 
     again = recipe(config)
     assert again.stdout.count('done before') == 4
@@ -84,13 +84,11 @@ def test_the_recipe_runs_once_and_only_what_changed_again(config, recipe_rpn):
     assert changed.stdout.count('done before') == 2, 'RPN and mining stand, detector and test are made anew'
 
 
-def check_pictures(config, work, recipe_rpn):
+def check_pictures(config, work, recipe_rpn, run_tool):
     """tools/browse_chips.py draws the recipe's negative chips, and the proposals that they were mined from."""
     out = work.parent / 'chips'
-    command = [sys.executable, ROOT / 'tools/browse_chips.py', config, '--recipe', work, '--out-dir', out]
-    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
     # From another folder: the recipe's paths are relative to where it ran.
-    drawn = subprocess.run(command, capture_output=True, text=True, cwd=out.parent.parent, env=env)
+    drawn = run_tool('browse_chips.py', config, '--recipe', work, '--out-dir', out)
     assert drawn.returncode == 0, drawn.stderr[-3000:]
     assert '8 pictures in' in drawn.stdout
 
@@ -110,8 +108,8 @@ def check_pictures(config, work, recipe_rpn):
         assert pink.any() == (len(mined) > 0)
 
 
-def test_a_config_without_negatives_is_refused(config):
-    refused = recipe(ROOT / 'configs/demo/sniper_tiny_shapes.py', '--work-dir', config.parent / 'other')
+def test_a_config_without_negatives_is_refused(run_tool, configs, tmp_path):
+    refused = run_tool('train_sniper.py', configs / 'demo/sniper_tiny_shapes.py', '--work-dir', tmp_path / 'other')
     assert refused.returncode == 1
     assert 'the recipe needs rpn_config' in refused.stderr
 

@@ -56,7 +56,7 @@ def shrink_model(model: ConfigDict) -> None:
     if not shared:  # whose width is that of a whole ResNet-50
         backbone.update(BACKBONES[backbone.type])
     if (backbone.get('norm_cfg') or {}).get('type') == 'GN':
-        backbone.update(base_channels=WIDTH, stem_channels=WIDTH)
+        backbone.update(base_channels=WIDTH // 2, stem_channels=WIDTH // 2)
     for stage in (backbone.get('extra') or {}).values():
         stage.num_channels = tuple(channels // 8 for channels in stage.num_channels)
         stage.num_blocks = (1,) * len(stage.num_blocks)
@@ -70,9 +70,11 @@ def shrink_model(model: ConfigDict) -> None:
         model.neck.update(in_channels=channels, out_channels=width)
     narrow(model)
     train, test = model.get('train_cfg') or {}, model.get('test_cfg') or {}
+    many = any(node.get('num_classes', 0) > 400 for node in dicts(model))
     for kept in (train.get('rpn_proposal'), test.get('rpn'), test.get('rcnn')):
         if kept:
-            kept.max_per_img = 8 if shared else 20
+            # With more boxes times classes than 10,000, mmcv suppresses class by class.
+            kept.max_per_img = 8 if shared or many else 20
 
 
 def narrow(model: ConfigDict) -> None:
