@@ -17,6 +17,8 @@ from .fingerprint import Fingerprint
 from .schedule import rpn_options
 from .suggestion import Suggestion
 
+# Negative chips per positive one: at equal pixels they take its place (docs/measured.md). The demo has 2 for 5.
+NEGATIVES = 1 / 4
 SCALES_SAY = '# Scales: zooms or (long edge, short edge). Ranges: on sqrt(width * height) of a box, image pixels.'
 
 
@@ -51,6 +53,12 @@ def config_text(data: Fingerprint, base: Base, found: Suggestion, files: DataFil
         # mmdet drops images by their size and without objects, unless told.
         dataset=dict(_delete_=True, type='CocoDataset', **source['train'], filter_cfg=dict(filter_empty_gt=False)),
     )
+    chips_say = f'{schedule.steps} steps of {schedule.batch_size} chips'
+    if base.rpn is not None:
+        per_image = max(round(NEGATIVES * found.score.chips_per_image), 1)
+        chips['negatives'] = dict(per_image=per_image)
+        more = 1 + per_image / found.score.chips_per_image
+        chips_say += f', up to {more * schedule.steps:.0f} with {per_image} negative per image and epoch'
     workers = base.cfg.train_dataloader.num_workers
     pipeline = test_pipeline(base.cfg, found)
     classes = dict(classes=data.classes)
@@ -92,7 +100,7 @@ def config_text(data: Fingerprint, base: Base, found: Suggestion, files: DataFil
         ('# Those of the planner, for mmsniper test --tta and for validation.', None),
         ('tta_model', dict(tta_cfg=dict(scales='planner', ranges='planner'))),
         ('val_cfg', dict(type='mmsniper.MultiScaleValLoop')),
-        (f'# {schedule.steps} steps of {schedule.batch_size} chips.', None),
+        (f'# {chips_say}.', None),
         ('train_cfg', dict(max_epochs=schedule.epochs, val_interval=schedule.val_interval)),
         ('param_scheduler', schedule.param_scheduler),
         ('optim_wrapper', dict(optimizer=optimizer)),

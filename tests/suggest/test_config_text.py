@@ -1,5 +1,6 @@
 """The written config: complete, and it trains."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,12 +149,19 @@ def test_a_base_with_negative_chips_fits_its_rpn_too(configs, make, tmp_path):
     found = suggest(data, base)
     path = tmp_path / 'mine.py'
     path.write_text(config_text(data, base, found, data_files(data, path, None, None, None), 'neg'))
-    options = Config.fromfile(path).rpn_options
+    cfg = Config.fromfile(path)
+    options, negatives = cfg.rpn_options, cfg.train_dataloader.dataset.negatives
     epochs = found.schedule.epochs
     assert options.train_cfg.max_epochs == -(-2 * epochs // 7) < epochs
     assert options.optim_wrapper.optimizer.lr == pytest.approx(0.015 * found.schedule.batch_size / 128, rel=0.05)
     assert options.param_scheduler[0].end <= 0.1 * options.train_cfg.max_epochs * found.schedule.steps_per_epoch
-    assert 'Add negative chips' not in ' '.join(advice(data, base, found))
+    assert 'train with negative chips' not in ' '.join(advice(data, base, found))
+    assert negatives.per_image == max(round(found.score.chips_per_image / 4), 1)
+    assert negatives.ann_file == base.cfg.train_dataloader.dataset.negatives.ann_file
+    said = re.search(r'# (\d+) steps of \d+ chips, up to (\d+) with (\d+) negative per image', path.read_text())
+    steps, most, per_image = map(int, said.groups())
+    assert per_image == negatives.per_image
+    assert most == round(steps * (1 + per_image / found.score.chips_per_image))
 
 
 def test_a_base_with_masks_asks_for_masks(configs, write):
