@@ -113,6 +113,10 @@ def variants(setup: Setup) -> dict[str, Variant]:
         stride=Variant(f'stride {2 * stride:g}, not {stride:g}', planner=dict(stride=2 * stride)),
         small_chips=Variant(f'chips of {side * 3 // 4} px, not {side}', planner=dict(chip_size=side * 3 // 4)),
         large_chips=Variant(f'chips of {side * 3 // 2} px', planner=dict(chip_size=side * 3 // 2)),
+        coarsest=Variant(
+            'the coarsest of its scales alone',
+            planner=dict(scales=list(setup.planner.scales[-1:]), valid_ranges=[(0, None)]),
+        ),
         batch_norm=Variant('batch norm, not group norm', options=BATCH_NORM),
         batch_norm_2=Variant('batch norm, two chips per step', batch=2, options=BATCH_NORM),
         frozen_2=Variant(
