@@ -139,7 +139,9 @@ def variants(setup: Setup) -> dict[str, Variant]:
     )
     for n, planner in setup.by_scales.items():
         if n != len(setup.planner.scales):
-            found[f'scales_{n}'] = Variant(f'{n} scales, not {len(setup.planner.scales)}', planner=planner.settings)
+            found[f'scales_{n}'] = Variant(
+                f'{n} scale{"s" * (n > 1)}, not {len(setup.planner.scales)}', planner=planner.settings
+            )
     return found
 
 

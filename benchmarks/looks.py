@@ -24,7 +24,7 @@ SILENCE = threading.Lock()
 # A detection with such a score is counted as right or false.
 CONFIDENT = 0.5
 FIGURES = ('AP', 'AP50', 'AP_small', 'AP_medium', 'AP_large')
-STATS = (0, 1, 3, 4, 5)  # their places in COCO's summary
+STATS = [0, 1, 3, 4, 5]  # their places in COCO's summary
 
 
 def measure(ways: dict[str, Callable], truth: COCO, folder: Path, device: str = 'cpu') -> dict[str, dict[str, float]]:
@@ -162,7 +162,7 @@ def evaluated(truth: COCO, found: list[dict], image_ids: list[int] | None = None
 
 def average_precision(truth: COCO, found: list[dict], image_ids: list[int] | None = None) -> np.ndarray:
     """AP, AP50, AP small, medium, large."""
-    return evaluated(truth, found, image_ids).stats[list(STATS)] if found else np.zeros(len(STATS))
+    return evaluated(truth, found, image_ids).stats[STATS] if found else np.zeros(len(STATS))
 
 
 def confident(coco: COCOeval) -> tuple[float, float]:

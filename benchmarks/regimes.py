@@ -6,10 +6,9 @@ python benchmarks/regimes.py --data hituav --source FOLDER [--network tiny] [--g
 HIT-UAV's FOLDER has train.json, val.json, train/, val/; BCCD's annotations.json and images/; shapes are generated.
 Every way has group norm, AdamW, a constant rate whose weights are averaged, and its rate from the same small search: a
 fifth of the pixels, one seed, other test images, further while the best is at an end; SNIPER's own variants take
-SNIPER's. One run is
-measured at each quarter of its pixels, so that runs can be compared at equal pixels and at equal processor seconds of
-one thread. Each is tested at one scale and, from three quarters on, at several (--tta); that with slices by SAHI, too
-(`pip install sahi`), and that with AutoFocus's branch by what it leaves out.
+SNIPER's. One run is measured at each quarter of its pixels, so that runs can be compared at equal pixels and at equal
+processor seconds of one thread. Each is tested at one scale and, from three quarters on, at several (--tta); that with
+slices by SAHI, too (`pip install sahi`), and that with AutoFocus's branch by what it leaves out.
 What is done is not done again: each run is a file in results/regimes/. The table and the picture: plot_regimes.py.
 """
 
@@ -52,12 +51,12 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=3, help='runs of each')
     args = parser.parse_args()
     setup = prepare(args, parser.error)
-    searched = dict.fromkeys('sniper' if regime in NEGATIVES else regime for regime in args.regimes)
+    searched = {regime: 'sniper' if regime in NEGATIVES else regime for regime in args.regimes}
     pools = ['pool'] if set(NEGATIVES) & set(args.regimes) else []
-    rates = dict(pool_map(lambda name: (name, prepared(name, setup, args)), [*pools, *searched], args.jobs))
+    names = [*pools, *dict.fromkeys(searched.values())]
+    rates = dict(pool_map(lambda name: (name, prepared(name, setup, args)), names, args.jobs))
     runs = [(regime, seed) for seed in range(args.seeds) for regime in args.regimes]
-    rate_of = {regime: rates['sniper' if regime in NEGATIVES else regime] for regime in args.regimes}
-    pool_map(lambda pair: one_run(*pair, rate_of[pair[0]], setup, args), runs, args.jobs)
+    pool_map(lambda pair: one_run(*pair, rates[searched[pair[0]]], setup, args), runs, args.jobs)
 
 
 def prepared(name: str, setup: Setup, args: argparse.Namespace) -> float:
@@ -265,7 +264,7 @@ def figures(setup: Setup, found: list[dict], images: str = 'val') -> dict[str, f
     if not found:
         return dict.fromkeys(names, 0.0)
     coco = evaluated(truth, found)
-    values = (*coco.stats[list(STATS)], *confident(coco))
+    values = (*coco.stats[STATS], *confident(coco))
     return dict(zip(names, (round(float(value), 4) for value in values), strict=True))
 
 
