@@ -207,8 +207,8 @@ def result(name: str, seed: int, args: Namespace) -> Path:
 def table(titles: dict[str, str], args: Namespace) -> str:
     """What was measured, as a markdown table; the difference is that of the means."""
     rows = [
-        '| changed | seeds | images per step | AP, `--tta` | AP small | s | against as suggested |',
-        '|---|---|---|---|---|---|---|',
+        '| changed | seeds | images per step | AP, `--tta` | AP small | against as suggested |',
+        '|---|---|---|---|---|---|',
     ]
     paths = {name: [result(name, seed, args) for seed in range(9)] for name in ('base', *titles)}
     found = {name: [json.loads(path.read_text()) for path in of if path.exists()] for name, of in paths.items()}
@@ -218,8 +218,8 @@ def table(titles: dict[str, str], args: Namespace) -> str:
         if not runs:
             continue
         aps = [run['tta']['AP'] for run in runs]
-        small, seconds = np.mean([run['tta']['AP_small'] for run in runs]), np.mean([run['seconds'] for run in runs])
-        cells = [len(runs), runs[0]['batch'], spread(aps), f'{small:.3f}', f'{seconds:.0f}']
+        small = np.mean([run['tta']['AP_small'] for run in runs])
+        cells = [len(runs), runs[0]['batch'], spread(aps), f'{small:.3f}']
         cells.append(f'{np.mean(aps) - np.mean(usual):+.3f}' if usual else '')
         rows.append(f'| {title} | {" | ".join(map(str, cells))} |')
     return '\n'.join(rows)

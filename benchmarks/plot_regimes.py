@@ -3,8 +3,9 @@
 python benchmarks/plot_regimes.py --data hituav [--network tiny] [--gigapixels NUMBER] [--out docs/images/regimes.png]
     [--into README.md docs/measured.md]
 
-Each way to train stands with its best test: the one of the highest mean AP in the end. Equal time is that of the way
-which is through with its pixels first; what others had by then is taken between their marks.
+Each way to train stands with its best test: the one of the highest mean AP in the end. Seconds are a run's pixels times
+the seconds per pixel of its way, which regimes.py times for all ways in one go. Equal time is that of the way which is
+through with its pixels first; what others had by then is taken between their marks.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def main() -> None:
     runs = {regime: of for regime, of in runs.items() if of}
     if not runs:
         raise SystemExit(f'{RESULTS} has no run {name}_*: benchmarks/regimes.py --data {args.data} makes them')
+    runs = in_one_time(name, runs)
     show(table(runs), f'regimes {args.data}', args.into)
     out = args.out or RESULTS / f'{name}.png'
     draw(runs, out, f'{DATA[args.data]}, {args.network} network')
@@ -62,6 +64,22 @@ def name_of(data: str, network: str, gigapixels: float | None) -> str:
 def read(name: str, regime: str) -> list[dict]:
     """The runs of a way to train, one per seed."""
     return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f'{name}_{regime}_[0-9].json'))]
+
+
+def in_one_time(name: str, runs: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """Runs whose seconds are by the pace of their way.
+
+    Raises:
+        SystemExit: If a way has not been timed with the others.
+    """
+    path = RESULTS / f'{name}_pace.json'
+    paces = json.loads(path.read_text()) if path.exists() else {}
+    if missing := sorted(set(runs) - set(paces)):
+        raise SystemExit(f'error: {path} has no times of {missing}: call regimes.py with --regimes {" ".join(runs)}')
+    for regime, of in runs.items():
+        for mark in (mark for run in of for mark in run['marks']):
+            mark['seconds'] = paces[regime] * mark['pixels'] / 1e9
+    return runs
 
 
 def best_test(runs: list[dict]) -> str:

@@ -9,7 +9,8 @@ fifth of the pixels, one seed, other test images, further while the best is at a
 SNIPER's. One run is measured at each quarter of its pixels, so that runs can be compared at equal pixels and at equal
 processor seconds of one thread. Each is tested at one scale and, from three quarters on, at several (--tta); that with
 slices by SAHI, too (`pip install sahi`), and that with AutoFocus's branch by what it leaves out.
-What is done is not done again: each run is a file in results/regimes/. The table and the picture: plot_regimes.py.
+What is done is not done again: each run is a file in results/regimes/. In the end some steps of each way are timed, all
+in one go, as runs of other days and machines cannot be compared. The table and the picture: plot_regimes.py.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ RATES = (0.0007, 0.0014, 0.0028, 0.0056)
 SEARCH = 0.2
 # From this mark on (of four) a run is tested in all ways; before, at one scale.
 WELL_TRAINED = 3
+# A way is timed over so many network pixels, after a third as many, so often.
+TIMED, TIMES = 3e7, 2
 
 
 def main() -> None:
@@ -57,6 +60,7 @@ def main() -> None:
     rates = dict(pool_map(lambda name: (name, prepared(name, setup, args)), names, args.jobs))
     runs = [(regime, seed) for seed in range(args.seeds) for regime in args.regimes]
     pool_map(lambda pair: one_run(*pair, rates[searched[pair[0]]], setup, args), runs, args.jobs)
+    time_all(args.regimes, setup, args)
 
 
 def prepared(name: str, setup: Setup, args: argparse.Namespace) -> float:
@@ -177,6 +181,22 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
     for checkpoint in out.glob('mark_*.pth'):
         if checkpoint.name != f'mark_{MARKS}.pth':
             checkpoint.unlink()
+
+
+def time_all(regimes: list[str], setup: Setup, args: argparse.Namespace) -> None:
+    """Write seconds per billion network pixels of each way, the least of some tries, unless all are there."""
+    path = result('pace', setup, args)
+    if path.exists() and set(regimes) <= set(json.loads(path.read_text())):
+        return
+    found: dict[str, list[float]] = {regime: [] for regime in regimes}
+    for _ in range(TIMES):
+        for regime, seconds in found.items():
+            out = args.work_dir / path.stem / regime
+            shutil.rmtree(out, ignore_errors=True)
+            pixels = TIMED * MARKS / (MARKS - 1)
+            first, *_, last = train(config_of(regime, setup, pixels, RATES[0], 0), out, pixels)
+            seconds.append(1e9 * (last['seconds'] - first['seconds']) / (last['pixels'] - first['pixels']))
+    path.write_text(json.dumps({regime: round(min(seconds), 2) for regime, seconds in found.items()}, indent=1) + '\n')
 
 
 def negative_share(cfg: Config) -> float:

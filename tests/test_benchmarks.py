@@ -53,6 +53,17 @@ def test_the_table_of_regimes_compares_at_the_time_of_the_fastest_and_marks_the_
     assert below.startswith('Seeds: single scale: 2; SNIPER: 1. ')
 
 
+def test_runs_of_several_machines_are_compared_by_times_of_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(plot_regimes, 'RESULTS', tmp_path)
+    runs = dict(single=[run(10, (0.1, 0.2))], sniper=[run(500, (0.2, 0.4))])
+    (tmp_path / 'shapes_pace.json').write_text(json.dumps(dict(single=100.0)))
+    with pytest.raises(SystemExit, match=r"no times of \['sniper'\]: call regimes.py with --regimes single sniper"):
+        plot_regimes.in_one_time('shapes', runs)
+    (tmp_path / 'shapes_pace.json').write_text(json.dumps(dict(single=100.0, sniper=50.0)))
+    found = plot_regimes.in_one_time('shapes', runs)
+    assert [[mark['seconds'] for mark in found[way][0]['marks']] for way in runs] == [[10, 20], [5, 10]]
+
+
 def test_a_training_of_another_config_is_not_taken_for_this_one(tmp_path, monkeypatch, capsys):
     started = []
 

@@ -24,9 +24,10 @@ from .focus.search import FocusSettings, check_branch, focus_settings, focused
 from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
+from .padding import padded, padded_to_strides
 from .pyramid import FOLLOWS, Ranges, choose_pyramid, say_if_reduced, say_if_untaught
 from .tta_inputs import image_size, images_of, name_of, no_instances
-from .views import View, batches, choose_views, padded_to_strides
+from .views import View, batch_shape, batches, choose_views
 
 DEFAULTS = dict(
     scales=FOLLOWS,
@@ -61,10 +62,10 @@ class MultiScaleChipTTA(BaseTTAModel):
     """Wraps any mmdet detector that predicts ``pred_instances``; mmdet's ``tools/test.py --tta`` drives it.
 
     ``tta_pipeline`` loads and packs the image, without resizing it; with ``mmsniper.OpenImage`` in it, each view is
-    read from the file instead. Views are cut from it here, on the model's device:
-    first all are chosen, then run in batches of one shape, then merged. A canvas larger than ``max_canvas`` is cut into
-    tiles, and a batch may hold images of any sizes. An RPN's proposals are put together without suppression, and all
-    are kept unless ``tta_cfg`` says otherwise.
+    read from the file instead. Views are cut from it here, on the model's device: first all are chosen, then run in
+    batches of one shape, then merged. A canvas larger than ``max_canvas`` is cut into tiles; one smaller than a chip of
+    the planner is padded to it, as in training, which a network relies on. A batch may hold images of any sizes. An
+    RPN's proposals are put together without suppression, and all are kept unless ``tta_cfg`` says otherwise.
 
     Args:
         module: The detector or its config.
@@ -116,6 +117,7 @@ class MultiScaleChipTTA(BaseTTAModel):
             raise TypeError(f'tta_cfg has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
         self.given = cfg['scales'], cfg['ranges']
         self.planner: ChipPlanner | None = None
+        self.least = 0  # a chip's side, to which it is padded
         # Until it is known what they follow from.
         self.scales: tuple[Scale, ...] = ()
         self.ranges: Ranges = []
@@ -150,6 +152,7 @@ class MultiScaleChipTTA(BaseTTAModel):
             ValueError: If the planner is malformed, or has another number of scales than ``tta_cfg``.
         """
         self.planner = build_planner(planner) if planner else None
+        self.least = self.planner.canvas((0, 0))[0] if self.planner else 0
         self.scales, self.ranges = choose_pyramid(*self.given, self.planner, self.is_rpn)
         self.refocus(self.given_focus)
 
@@ -206,7 +209,7 @@ class MultiScaleChipTTA(BaseTTAModel):
             self.follow(None)
         self._check_pyramid(size, sample)
         try:
-            return choose_views(image_idx, size, self.scales, self.ranges, self.flip, self.max_canvas)
+            return choose_views(image_idx, size, self.scales, self.ranges, self.flip, self.max_canvas, self.least)
         except ValueError as error:
             raise ValueError(f'{name_of(sample)}, {size[0]} x {size[1]} px: {error}') from error
 
@@ -232,10 +235,11 @@ class MultiScaleChipTTA(BaseTTAModel):
         device = next(self.module.parameters()).device
         on_device = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
         for batch in batches(views, self.batch_pixels, self.slack):
-            padded = max(view.shape[0] for view in batch) * max(view.shape[1] for view in batch)
+            shape = batch_shape(batch)
             # The detector is to leave boxes in the view frame: what it takes for the original image is the view.
             shown = [DetDataSample(metainfo={**samples[view.image_idx].metainfo, **view.meta}) for view in batch]
-            inputs = [view.cut(on_device[view.image_idx], device) for view in batch]
+            cut = [view.cut(on_device[view.image_idx], device) for view in batch]
+            inputs = [padded(cut[n], view.padded, self.module) for n, view in enumerate(batch)]
             with unpasted_masks(self.module), padded_to_strides(self.module):
                 predicted = self.module.test_step(dict(inputs=inputs, data_samples=shown))
             for view, sample in zip(batch, predicted, strict=True):
@@ -250,7 +254,7 @@ class MultiScaleChipTTA(BaseTTAModel):
                 if self.given_focus is not None and view.scale_idx:
                     low = 0.0  # what finer scales do not look at is sorted out there
                 instances = from_view(found, view, size, (low, high))
-                meta = dict(whole.metainfo, n_full_views=int(full), view_pixels=padded)
+                meta = dict(whole.metainfo, n_full_views=int(full), view_pixels=shape[0] * shape[1])
                 seen = DetDataSample(metainfo=meta, pred_instances=instances)
                 if 'focus' in sample:
                     seen.focus = sample.focus

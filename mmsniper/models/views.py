@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..chips.scales import Scale, scale_factor
 from ..chips.tiles import tile_origins
@@ -38,6 +37,7 @@ class View(NamedTuple):
         overlap: What neighbouring tiles share along x and y, in image pixels; 0 where the view spans the image.
         flip: Mirrored left to right.
         chip: x1, y1, x2, y2 of the FocusChip that the view shows or is a tile of; None = of the whole image.
+        least: (height, width) in network pixels that it is padded to if it is smaller.
     """
 
     image_idx: int
@@ -47,6 +47,7 @@ class View(NamedTuple):
     overlap: tuple[int, int] = (0, 0)
     flip: bool = False
     chip: tuple[int, int, int, int] | None = None
+    least: tuple[int, int] = (0, 0)
 
     @property
     def zoom(self) -> tuple[float, float]:
@@ -55,14 +56,14 @@ class View(NamedTuple):
         return self.shape[1] / (x2 - x1), self.shape[0] / (y2 - y1)
 
     @property
-    def pixels(self) -> int:
-        """Network pixels."""
-        return self.shape[0] * self.shape[1]
+    def padded(self) -> tuple[int, int]:
+        """(height, width) in network pixels, padding included."""
+        return max(self.shape[0], self.least[0]), max(self.shape[1], self.least[1])
 
     @property
     def cost(self) -> int:
         """What it takes to look at it, as network pixels: padded to strides, and what a view takes of any size."""
-        height, width = (math.ceil(side / 32) * 32 for side in self.shape)
+        height, width = (math.ceil(side / 32) * 32 for side in self.padded)
         return height * width + VIEW_COST
 
     @property
@@ -134,6 +135,7 @@ def choose_views(
     ranges: list[tuple[float, float]],
     flip: bool,
     max_canvas: int,
+    least: int = 0,
 ) -> list[View]:
     """All views of one image; a canvas with a side beyond `max_canvas` is cut into overlapping tiles along that side.
 
@@ -149,6 +151,7 @@ def choose_views(
         ranges: Per scale the sizes, sqrt(area) in image pixels, that it answers for.
         flip: Also show every view mirrored.
         max_canvas: Longest side of a view in network pixels.
+        least: Network pixels that views are padded to along a side of the canvas that is shorter.
 
     Raises:
         ValueError: If no tile could hold the largest objects of a scale.
@@ -156,7 +159,7 @@ def choose_views(
     return [
         view
         for scale_idx, (scale, size_range) in enumerate(zip(scales, ranges, strict=True))
-        for view in scale_views(image_idx, image_size, scale_idx, scale, size_range[1], flip, max_canvas)
+        for view in scale_views(image_idx, image_size, scale_idx, scale, size_range[1], flip, max_canvas, least)
     ]
 
 
@@ -168,6 +171,7 @@ def scale_views(
     largest: float,
     flip: bool,
     max_canvas: int,
+    least: int = 0,
     chip: tuple[int, int, int, int] | None = None,
 ) -> list[View]:
     """The views of one scale of one image, or of a part of it; further arguments as for :func:`choose_views`.
@@ -178,12 +182,14 @@ def scale_views(
     """
     zoom = scale_factor(scale, *image_size)
     left, top, right, bottom = chip or (0, 0, *image_size)
+    height, width = (least if side * zoom < least else 0 for side in reversed(image_size))
     views = []
     for y1, y2, h, overlap_y in _spans(bottom - top, zoom, largest, max_canvas):
         for x1, x2, w, overlap_x in _spans(right - left, zoom, largest, max_canvas):
             for mirrored in (False, True)[: 1 + flip]:
                 window = (left + x1, top + y1, left + x2, top + y2)
-                views.append(View(image_idx, scale_idx, window, (h, w), (overlap_x, overlap_y), mirrored, chip))
+                overlap = overlap_x, overlap_y
+                views.append(View(image_idx, scale_idx, window, (h, w), overlap, mirrored, chip, (height, width)))
     return views
 
 
@@ -196,16 +202,22 @@ def batches(views: Sequence[View], most_pixels: int, slack: float) -> Iterator[l
         slack: A batch with its padding has at most so many times the pixels of its views; 1 = views of one shape only.
     """
     batch: list[View] = []
-    for view in sorted(views, key=lambda view: view.shape):
+    for view in sorted(views, key=lambda view: view.padded):
         grown = [*batch, view]
-        shown = sum(one.pixels for one in grown)
-        padded = len(grown) * max(one.shape[0] for one in grown) * max(one.shape[1] for one in grown)
+        shown = sum(math.prod(one.padded) for one in grown)
+        padded = len(grown) * math.prod(batch_shape(grown))
         if batch and (padded > slack * shown or padded > most_pixels):
             yield batch
             grown = [view]
         batch = grown
     if batch:
         yield batch
+
+
+def batch_shape(views: Sequence[View]) -> tuple[int, int]:
+    """(height, width) in network pixels of views that go through the network together."""
+    heights, widths = zip(*(view.padded for view in views), strict=True)
+    return max(heights), max(widths)
 
 
 def _spans(length: int, zoom: float, largest: float, max_canvas: int) -> list[tuple[int, int, int, int]]:
@@ -228,20 +240,3 @@ def _spans(length: int, zoom: float, largest: float, max_canvas: int) -> list[tu
     # gains AP (0.744 to 0.756 at 3000 px; nothing at 1280); and tiles of images of any size share a batch.
     origins = tile_origins(length, side, overlap)
     return [(int(first), int(first) + side, min(max(round(side * zoom), 1), max_canvas), overlap) for first in origins]
-
-
-@contextmanager
-def padded_to_strides(detector: nn.Module) -> Iterator[None]:
-    """Within, a detector whose preprocessor pads to no multiple pads to multiples of 32.
-
-    RTMDet and some others leave it to their pipelines to pad to what their strides need.
-    """
-    preprocessor = getattr(detector, 'data_preprocessor', None)
-    if getattr(preprocessor, 'pad_size_divisor', None) != 1:
-        yield
-        return
-    preprocessor.pad_size_divisor = 32
-    try:
-        yield
-    finally:
-        preprocessor.pad_size_divisor = 1

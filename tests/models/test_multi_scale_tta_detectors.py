@@ -9,7 +9,7 @@ import torch
 from mmsniper.models import MultiScaleChipTTA
 from mmsniper.models.masks import EncodedMasks
 from mmsniper.models.merging import from_view
-from mmsniper.models.views import padded_to_strides
+from mmsniper.models.padding import padded_to_strides
 
 # 0.8 shows an image whole, 1.6 in tiles.
 CFG = dict(scales=[1.6, 0.8], ranges=[(None, 40), (30, None)], max_canvas=160, score_thr=0.0)

@@ -197,12 +197,8 @@ def focused(
                 chips = next_chips(mine, settings, zoom, tta.module.focus_head.stride, size)
                 if tta.keep_focus and not looked[n]['focus_maps']:
                     looked[n]['focus_maps'] = [(view, seen.focus.cpu()) for view, seen in mine]
-            largest, flip, canvas = tta.ranges[finer][1], tta.flip, tta.max_canvas
-            parts = [
-                view
-                for chip in chips.tolist()
-                for view in scale_views(n, size, finer, tta.scales[finer], largest, flip, canvas, tuple(chip))
-            ]
+            how = tta.scales[finer], tta.ranges[finer][1], tta.flip, tta.max_canvas, tta.least
+            parts = [view for chip in chips.tolist() for view in scale_views(n, size, finer, *how, tuple(chip))]
             # Views of different shapes go in batches with some padding.
             if tta.slack * sum(view.cost for view in parts) >= sum(view.cost for view in whole):
                 chips, parts = np.array([[0, 0, *size]]), whole
