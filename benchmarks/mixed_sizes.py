@@ -28,7 +28,7 @@ from mmengine.registry import init_default_scope
 from plot_regimes import at, spread
 from regime_configs import Setup, config_of
 from regime_train import MARKS
-from regimes import RESULTS, arguments, best_rate, config_file, figures, measured, pool_map, prepare, train
+from regimes import RESULTS, arguments, best_rate, config_file, measured, pool_map, prepare, train
 
 import mmsniper.registry  # noqa: F401  types of ours need no custom_imports
 from mmsniper.datasets.size_mix import step_contents
@@ -83,16 +83,16 @@ def one_run(arm: str, seed: int, rate: float, setup: Setup, args: Namespace) -> 
     marks = train(cfg, out, pixels)
     for mark in marks:
         mark['one'] = measured(out, f'mark_{mark["mark"]}.pth', [], setup)
-    last = out / f'mark_{MARKS}.pth'
+    last = f'mark_{MARKS}.pth'
     scales, calibrated = {}, {}
     for factor in TEST_SCALES:
         zoom = round(setup.zoom * factor, 4)
         scales[factor] = test_at(out, last, zoom, setup)
         anew = out / f'calibrated_{factor:g}.pth'
         if not anew.exists():
-            command = [ROOT / 'tools/calibrate_bn.py', config_file(out), last, '--zoom', zoom, '--chips', CALIBRATED]
-            run([*command, '--out', anew], out / 'log.txt')
-        calibrated[factor] = test_at(out, anew, zoom, setup)
+            options = ['--zoom', zoom, '--chips', CALIBRATED, '--out', anew]
+            run([ROOT / 'tools/calibrate_bn.py', config_file(out), out / last, *options], out / 'log.txt')
+        calibrated[factor] = test_at(out, anew.name, zoom, setup)
         anew.unlink()
     batches = cfg.train_dataloader.batch_sampler.to_dict()
     about = dict(data=args.data, network=args.network, arm=arm, seed=seed, rate=rate, gigapixels=args.gigapixels)
@@ -146,18 +146,10 @@ def chips_per_epoch(cfg: Config) -> int:
     return len(DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset)))
 
 
-def test_at(out: Path, checkpoint: Path, zoom: float, setup: Setup) -> float:
+def test_at(out: Path, checkpoint: str, zoom: float, setup: Setup) -> float:
     """AP of a checkpoint at a zoom."""
-    found = out / f'{checkpoint.stem}_at_{zoom:g}'
-    results = Path(f'{found}.bbox.json')
-    if not results.exists():
-        pipeline = Config.fromfile(config_file(out)).test_dataloader.dataset.pipeline
-        resize = next(n for n, step in enumerate(pipeline) if step.type == 'Resize')
-        settings = [f'test_dataloader.dataset.pipeline.{resize}.scale_factor={zoom}']
-        settings.append(f'test_evaluator.outfile_prefix={found}')
-        command = [ROOT / 'tools/test.py', config_file(out), checkpoint, '--work-dir', out / 'test', '--cfg-options']
-        run([*command, *settings], out / 'log.txt')
-    return figures(setup, json.loads(results.read_text()))['AP']
+    resize = f'test_dataloader.dataset.pipeline.1.scale_factor={zoom}'
+    return measured(out, checkpoint, [], setup, resize, name=f'_at_{zoom:g}')['AP']
 
 
 def result(arm: str, seed: int, args: Namespace) -> Path:

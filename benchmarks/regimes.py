@@ -172,7 +172,7 @@ def one_run(regime: str, seed: int, rate: float, setup: Setup, args: argparse.Na
                 mark['sahi'] = test_by_sahi(out, checkpoint, setup)
             if regime == 'autofocus':
                 focus = f'tta_model.tta_cfg.focus.min_size={setup.planner.chip_size * 3 // 4}'
-                mark['focus'] = measured(out, checkpoint, ['--tta'], setup, focus)
+                mark['focus'] = measured(out, checkpoint, ['--tta'], setup, focus, name='focus')
     about = dict(data=args.data, network=args.network, regime=regime, seed=seed, rate=rate, gigapixels=args.gigapixels)
     settings = dict(planner=setup.planner.settings, zoom=setup.zoom, slices=setup.slice_size, images=args.val)
     if regime in NEGATIVES:
@@ -237,10 +237,10 @@ def config_file(out: Path) -> Path:
 
 
 def measured(
-    out: Path, checkpoint: str, options: list[str], setup: Setup, *settings: str, images: str = 'val'
+    out: Path, checkpoint: str, options: list[str], setup: Setup, *settings: str, images: str = 'val', name: str = ''
 ) -> dict[str, float]:
-    """Figures of a checkpoint by mmdet's test script, on some of the images, with some settings changed."""
-    found = out / f'{Path(checkpoint).stem}{"".join(options)}{len(settings) or ""}{"" if images == "val" else images}'
+    """Figures of a checkpoint by mmdet's test script, on some of the images; with settings changed, under a name."""
+    found = out / f'{Path(checkpoint).stem}{"".join(options)}{name}{"" if images == "val" else images}'
     results = Path(f'{found}.bbox.json')
     if not results.exists():
         ann_file = setup.folder / f'{images}.json'
