@@ -48,11 +48,12 @@ LARGE = dict(scales=[2.0, 1.0, 0.5])
 SETTINGS = {
     **{f'AutoFocus, threshold {threshold:g}': dict(threshold=threshold) for threshold in (0.1, 0.2, 0.3)},
     **{
-        f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1) for threshold in (0.1, 0.2)
+        f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1)
+        for threshold in (0.1, 0.2, 0.25)
     },
 }
 # A second look at what is worth it: each view mirrored, too.
-MIRRORED = {'AutoFocus, threshold 0.3, flip': dict(threshold=0.3)}
+MIRRORED = {f'AutoFocus, threshold {threshold:g}, flip': dict(threshold=threshold) for threshold in (0.3, 0.4)}
 WHOLE = 'full pyramid'
 # How the extremes are looked at: they are about time alone.
 EXTREMES = (WHOLE, next(iter(SETTINGS)))
