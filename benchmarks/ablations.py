@@ -83,7 +83,12 @@ def variants(setup: Setup) -> dict[str, Variant]:
         ),
         labels=Variant(
             "all objects of a chip are learnt (mmdet's assigners)",
-            options={RPN: dict(PLAIN_RPN, _delete_=True), f'{RCNN}.type': 'MaxIoUAssigner'},
+            # Its RPN proposes objects of all sizes at each scale, so that the usual 300 would leave good ones out.
+            options={
+                RPN: dict(PLAIN_RPN, _delete_=True),
+                f'{RCNN}.type': 'MaxIoUAssigner',
+                'model.test_cfg.rpn': dict(nms_pre=1000, max_per_img=1000),
+            },
         ),
         iou=Variant('RPN: IoU 0.7 and 0.3, not 0.5 and 0.4', options=THRESHOLDS),
         **plain,

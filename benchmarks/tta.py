@@ -27,7 +27,7 @@ from mmengine.dataset import Compose
 from pycocotools.coco import COCO
 
 from mmsniper.chips import build_planner
-from mmsniper.models.pyramid import choose_pyramid, find_planner
+from mmsniper.models.pyramid import choose_pyramid, find_planner, follow_config
 from mmsniper.models.soft_nms import soft_nms
 
 SETS = {
@@ -94,7 +94,9 @@ def methods(args: argparse.Namespace, tile: int) -> dict[str, Callable]:
     mmdet_cfg = ConfigDict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=tta.max_per_img)
 
     def ours(**changes: object) -> torch.nn.Module:
-        return MODELS.build(dict(**{**cfg.tta_model, 'tta_cfg': {**copy.deepcopy(tta), **changes}}, module=model))
+        built = MODELS.build(dict(**{**cfg.tta_model, 'tta_cfg': {**copy.deepcopy(tta), **changes}}, module=model))
+        follow_config(built, cfg)
+        return built
 
     found = {
         'single scale': partial(detect, model, Compose(single)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 from mmengine.config import Config, ConfigDict
@@ -114,6 +115,7 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
             base[name].type = ours[name].type
     for name, value in read('tta/sniper_tta.py').items():
         base[name] = value
+    base.tta_pipeline[:1] = copy.deepcopy(loads[:1]) or base.tta_pipeline[:1]
     runtime = read('sniper_runtime.py')
     hooks = {name: hook for name, hook in runtime.default_hooks.items() if hook.type.startswith('mmsniper.')}
     base.default_hooks = ConfigDict(base.get('default_hooks') or {}, **hooks)
@@ -164,10 +166,10 @@ def for_chips(step: ConfigDict, chip_size: int) -> ConfigDict:
 
 
 def batch_zooms(model: ConfigDict) -> list[ConfigDict]:
-    """Take out what resizes whole batches, after which no valid range would fit any more."""
+    """Take out what resizes or pads whole batches, after which no valid range fits, or chips are mostly border."""
     preprocessor = model.get('data_preprocessor') or ConfigDict()
     every = preprocessor.get('batch_augments') or []
-    zooms = [one for one in every if one.type == 'BatchSyncRandomResize']
+    zooms = [one for one in every if one.type in ('BatchSyncRandomResize', 'BatchFixedSizePad')]
     if zooms:
         preprocessor.batch_augments = [one for one in every if one not in zooms] or None
     return zooms

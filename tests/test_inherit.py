@@ -150,8 +150,15 @@ def test_what_is_left_out_of_the_pipeline_is_said(load):
         UserWarning, match="on_chips: PhotoMetricDistortion of the base's training pipeline are left out"
     ):
         cfg = load(text.replace('on_chips(_base_)', changed))
-    assert cfg.train_dataloader.dataset.pipeline[0].to_float32, 'how files are decoded stays'
+    for pipeline in (cfg.train_dataloader.dataset.pipeline, cfg.tta_pipeline):
+        assert pipeline[0].to_float32, 'how files are decoded stays'
     assert 'pipeline' not in cfg.train_dataloader.dataset.dataset
+
+
+def test_what_pads_batches_to_the_size_of_images_is_left_out(load):
+    with pytest.warns(UserWarning, match='on_chips: .*BatchFixedSizePad'):
+        cfg = load(ON_CHIPS.format('retinanet/retinanet_r50_fpn_8xb8-amp-lsj-200e_coco', ''))
+    assert not cfg.model.data_preprocessor.batch_augments
 
 
 def test_a_base_that_mixes_images_mixes_chips(load):

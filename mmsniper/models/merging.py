@@ -40,6 +40,10 @@ def from_view(
     if masks is not None and not masks.is_floating_point() and not view_bboxes.any():
         view_bboxes = mask2bbox(masks).to(view_bboxes)  # SOLO has no boxes and gives zeros
     bboxes = view.to_image(view_bboxes)
+    if view.padded != view.shape:  # where some find things
+        bounds = view_bboxes.new_tensor(view.shape[::-1]).repeat(2)
+        bboxes = view.to_image(view_bboxes.clamp(min=0).minimum(bounds))
+        size_range = max(size_range[0], 1e-3), size_range[1]
     sizes = ((bboxes[:, 2] - bboxes[:, 0]) * (bboxes[:, 3] - bboxes[:, 1])).clamp(min=0).sqrt()
     keep = (sizes >= size_range[0]) & (sizes < size_range[1]) & view.whole(bboxes, image_size)
     found = InstanceData(
@@ -50,8 +54,9 @@ def from_view(
     if masks is not None:
         masks = masks[keep.to(masks.device)]
         if masks.is_floating_point():
-            patches = [MaskPatch(values, bbox) for values, bbox in zip(masks, found.bboxes, strict=True)]
+            patches = [MaskPatch(*one) for one in zip(masks, view.to_image(view_bboxes[keep]), strict=True)]
         else:
+            masks = masks[:, : view.shape[0], : view.shape[1]]
             patches = [MaskPatch(values, view.to_image(bbox[None])[0]) for values, bbox in crop_patches(masks)]
         found.masks = [MaskPatch(values.flip(-1) if view.flip else values, bbox) for values, bbox in patches]
     return found

@@ -24,7 +24,7 @@ from .focus.search import FocusSettings, check_branch, focus_settings, focused
 from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
-from .padding import padded, padded_to_strides
+from .padding import longest_side, padded, padded_to_strides
 from .pyramid import FOLLOWS, Ranges, choose_pyramid, say_if_reduced, say_if_untaught
 from .tta_inputs import image_size, images_of, name_of, no_instances
 from .views import View, batch_shape, batches, choose_views
@@ -36,7 +36,7 @@ DEFAULTS = dict(
     nms=dict(type='soft_nms'),
     score_thr=1e-3,
     max_per_img=None,
-    max_canvas=2048,
+    max_canvas=None,
     batch_pixels=2048**2,
     focus=None,
 )
@@ -52,7 +52,7 @@ SETTINGS = dict(
         f'None for {PER_TILE} per tile, or a whole number >= -1, -1 for all',
         lambda given: given is None or (type(given) is int and given >= -1),
     ),
-    max_canvas=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
+    max_canvas=('None, or a whole number >= 1', lambda given: given is None or (type(given) is int and given >= 1)),
     batch_pixels=('a whole number >= 1', lambda given: type(given) is int and given >= 1),
 )
 
@@ -83,8 +83,9 @@ class MultiScaleChipTTA(BaseTTAModel):
               -1 = all. An RPN's defaults are 0.0 and -1. What is left out with a score that would be drawn
               is counted in the metainfo (``n_left_out``; ``n_full_views`` counts views with as many detections as the
               detector's own ``max_per_img``), and said once.
-            - max_canvas (2048): longest side of a view in network pixels, see
-              :func:`~mmsniper.models.views.choose_views` for which objects are whole in one tile.
+            - max_canvas: longest side of a view in network pixels, see :func:`~mmsniper.models.views.choose_views` for
+              which objects are whole in one tile. None = 2048; of DETR and its kin, which tell boxes as shares of what
+              they are shown, a chip's side, which is logged.
             - batch_pixels (2048 * 2048): network pixels that go through the detector at a time.
             - focus: look at the last scale, the coarsest, whole, and at the finer ones only where the one before has
               seen something small (AutoFocus): ``dict(threshold=..., dilate=..., min_size=...)``, see
@@ -115,7 +116,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         cfg = {**copy.deepcopy(DEFAULTS), **(RPN_DEFAULTS if self.is_rpn else {}), **(tta_cfg or {})}
         if unknown := set(cfg) - set(DEFAULTS):
             raise TypeError(f'tta_cfg has no setting {sorted(unknown)}; there are {sorted(DEFAULTS)}')
-        self.given = cfg['scales'], cfg['ranges']
+        self.given, self.given_canvas = (cfg['scales'], cfg['ranges']), cfg['max_canvas']
         self.planner: ChipPlanner | None = None
         self.least = 0  # a chip's side, to which it is padded
         # Until it is known what they follow from.
@@ -123,13 +124,13 @@ class MultiScaleChipTTA(BaseTTAModel):
         self.ranges: Ranges = []
         self.refocus(cfg['focus'])
         self.keep_focus = self.said_too_far = False
-        if FOLLOWS not in self.given:
-            self.follow(None)
         for key, (what, good) in SETTINGS.items():
             if not good(cfg[key]):
                 raise ValueError(f'tta_cfg: {key} is {what}; got {cfg[key]!r}')
+        if FOLLOWS not in self.given:
+            self.follow(None)
         check_nms(cfg['nms'])
-        self.flip, self.max_canvas, self.batch_pixels = cfg['flip'], cfg['max_canvas'], cfg['batch_pixels']
+        self.flip, self.batch_pixels = cfg['flip'], cfg['batch_pixels']
         self.nms = None if self.is_rpn else cfg['nms']
         self.score_thr, self.max_per_img = cfg['score_thr'], cfg['max_per_img']
         self.checked = self.warned = self.said_left_out = False
@@ -154,6 +155,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         self.planner = build_planner(planner) if planner else None
         self.least = self.planner.canvas((0, 0))[0] if self.planner else 0
         self.scales, self.ranges = choose_pyramid(*self.given, self.planner, self.is_rpn)
+        self.max_canvas = self.given_canvas or longest_side(self.module, self.least)
         self.refocus(self.given_focus)
 
     def refocus(self, focus: dict | Sequence[dict] | None) -> None:

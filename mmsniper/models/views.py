@@ -68,11 +68,14 @@ class View(NamedTuple):
 
     @property
     def meta(self) -> dict:
-        """What a detector is to be told of the view, so that it leaves boxes in the view frame."""
-        height, width = self.shape
+        """What a detector is to be told of the view, so that it leaves boxes in the view frame.
+
+        Padding belongs to it, as it does to a chip in training: DETR and its kin tell boxes as shares of the whole.
+        """
+        height, width = self.padded
         # CenterNet asks for the border that RandomCenterCropPad leaves: where the view begins and ends along y and x.
         border = (0, height, 0, width)
-        return dict(ori_shape=self.shape, img_shape=self.shape, scale_factor=(1.0, 1.0), border=border)
+        return dict(ori_shape=self.padded, img_shape=self.padded, scale_factor=(1.0, 1.0), border=border)
 
     def cut(self, image: Tensor | LargeImage, device: torch.device | None = None) -> Tensor:
         """The view's pixels, as mmdet's ``Resize`` makes them: bilinear, without anti-aliasing.
@@ -151,7 +154,7 @@ def choose_views(
         ranges: Per scale the sizes, sqrt(area) in image pixels, that it answers for.
         flip: Also show every view mirrored.
         max_canvas: Longest side of a view in network pixels.
-        least: Network pixels that views are padded to along a side of the canvas that is shorter.
+        least: Network pixels, up to `max_canvas`, that views are padded to along a side of the canvas that is shorter.
 
     Raises:
         ValueError: If no tile could hold the largest objects of a scale.
@@ -182,7 +185,7 @@ def scale_views(
     """
     zoom = scale_factor(scale, *image_size)
     left, top, right, bottom = chip or (0, 0, *image_size)
-    height, width = (least if side * zoom < least else 0 for side in reversed(image_size))
+    height, width = (least if side * zoom < least <= max_canvas else 0 for side in reversed(image_size))
     views = []
     for y1, y2, h, overlap_y in _spans(bottom - top, zoom, largest, max_canvas):
         for x1, x2, w, overlap_x in _spans(right - left, zoom, largest, max_canvas):

@@ -8,7 +8,7 @@ from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.model import BaseDataPreprocessor, revert_sync_batchnorm
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from shrink import narrow
@@ -205,17 +205,14 @@ class Oracle(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.masks, self.shapes = masks, []
-        self.data_preprocessor = BaseDataPreprocessor()
 
     def test_step(self, data):
         """Detect in a batch of one shape."""
         self.shapes.append((len(data['inputs']), *torch.stack(list(data['inputs'])).shape[-2:]))
         for view, sample in zip(data['inputs'], data['data_samples'], strict=True):
+            assert sample.ori_shape == sample.img_shape == tuple(view.shape[-2:])
             assert sample.scale_factor == (1.0, 1.0)
-            height, width = sample.ori_shape
-            assert sample.img_shape == (height, width)
-            assert height <= view.shape[-2] and width <= view.shape[-1]
-            sample.pred_instances = self.look(view[:, :height, :width].float().numpy())
+            sample.pred_instances = self.look(view.float().numpy())
         return data['data_samples']
 
     def look(self, pixels):

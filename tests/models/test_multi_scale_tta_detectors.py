@@ -64,6 +64,36 @@ def test_every_kind_of_detector(detector, packed, name):
             assert found.masks.astype(bool).any()
 
 
+@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize('name', DETECTORS)
+def test_what_is_found_in_the_border_of_a_small_view_is_nothing(detector, packed, name, flip):
+    tta = MultiScaleChipTTA(detector(name), dict(ONE_TO_ONE, scales=[1.0, 0.5], flip=flip)).eval()
+    tta.follow(dict(scales=[1.0, 0.5], valid_ranges=[(None, 50), (30, None)], chip_size=192, stride=16))
+    sizes = (140, 100), (200, 90)
+    for result, (width, height) in zip(tta.test_step(packed(picture(0), picture(1, *sizes[1]))), sizes, strict=True):
+        found = result.pred_instances
+        assert len(found) > 5 and torch.isfinite(found.bboxes).all()
+        if (width, height) == sizes[0] or name not in BEYOND_THE_IMAGE:  # no border along 200 px
+            assert (found.bboxes >= -1e-3).all() and (found.bboxes <= torch.tensor([width, height] * 2) + 1e-3).all()
+        assert (found.bboxes[:, 2:] > found.bboxes[:, :2]).all() or name == 'solov2'
+        if 'masks' in found:
+            assert found.masks.astype(bool).shape == (len(found), height, width)
+
+
+@pytest.mark.parametrize('name', ['detr', 'deformable_detr', 'dino'])
+def test_detr_sees_views_of_a_chips_size(detector, packed, name):
+    """It tells boxes as shares of the sample, which in training is a chip."""
+    planner = dict(scales=[3.0, 0.5], valid_ranges=[(None, 40), (30, None)], chip_size=192, stride=16)
+    tta, seen = MultiScaleChipTTA(detector(name), dict(scales='planner', ranges='planner')).eval(), []
+    assert tta.module.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    tta.follow(planner)
+    (sample,) = tta.test_step(packed(picture(0)))
+    assert set(seen) == {(192, 192)}
+    tta.given_canvas = 2048
+    tta.follow(planner)
+    assert tta.max_canvas == 2048
+
+
 @pytest.mark.parametrize('name', DETECTORS)
 def test_one_whole_view_is_the_detectors_own_answer(detector, packed, name):
     module = detector(name)

@@ -43,6 +43,13 @@ def test_the_colour_is_what_the_preprocessor_pads_with(settings, floating):
     assert torch.allclose(ours, theirs, atol=1e-4 if floating else 0.5 / min(settings.get('std', [1])) + 1e-4)
 
 
+def test_a_colour_that_no_byte_can_have_is_the_nearest():
+    detector = nn.Module()
+    detector.data_preprocessor = DetDataPreprocessor(mean=MEAN, std=STD, pad_value=-9)
+    assert (padded(torch.full((3, 2, 2), 9, dtype=torch.uint8), (2, 3), detector)[..., 2] == 0).all()
+    assert (padded(torch.full((3, 2, 2), 9, dtype=torch.uint8), (2, 3), nn.Module())[..., 2] == 0).all()
+
+
 def test_what_is_large_enough_stays_itself():
     image = torch.zeros(3, 5, 7)
     assert padded(image, (5, 7), nn.Module()) is image

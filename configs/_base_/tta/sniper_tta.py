@@ -14,8 +14,9 @@ tta_model = dict(
         # An RPN's proposals are all to be kept: 0.0 and -1. None: 200, in tiles 200 per tile.
         score_thr=0.001,
         max_per_img=None,
-        # Usually left alone: larger canvases are cut into overlapping tiles; network pixels of a forward pass.
-        max_canvas=2048,
+        # Usually left alone: larger canvases are cut into overlapping tiles, None = beyond 2048 px, of DETR and its kin
+        # beyond a chip's side; network pixels of a forward pass.
+        max_canvas=None,
         batch_pixels=2048 * 2048,
     ),
 )

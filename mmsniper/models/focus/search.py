@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...chips.focus import TINY, check_focus, focus_boxes, join_boxes
 from ...chips.scales import scale_factor, scale_name
-from ..tta_inputs import image_size
+from ..tta_inputs import image_size, name_of
 from ..valid_range import sizes_of
 from ..views import BORDER, View, scale_views
 
@@ -174,8 +174,18 @@ def focused(
 
     Returns:
         The views, and per view what it says of its image.
+
+    Raises:
+        ValueError: If the scales are not from fine to coarse.
     """
     sizes = [image_size(image) for image in images]
+    for sample, size in zip(samples, sizes, strict=True):
+        zooms = [scale_factor(scale, *size) for scale in tta.scales]
+        if zooms != sorted(zooms, reverse=True):
+            raise ValueError(
+                f'{name_of(sample)}: AutoFocus goes from the last scale to the first, but their zooms '
+                f'{[round(zoom, 3) for zoom in zooms]} do not go from fine to coarse: order scales so, and ranges'
+            )
     device = next(tta.module.parameters()).device
     images = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
     coarsest = len(tta.scales) - 1

@@ -273,6 +273,14 @@ def test_one_scale_is_refused(seer):
         MultiScaleChipTTA(seer(), dict(scales=[1.0], ranges=[(None, None)], focus={}))
 
 
+def test_scales_from_coarse_to_fine_are_refused(seer, packed):
+    cfg = dict(CFG, scales=[0.5, 2.0], ranges=[(40, None), (None, 60)], focus=FOCUSED)
+    with pytest.raises(
+        ValueError, match=r'0\.png: AutoFocus goes from the last scale to the first, but their zooms \['
+    ):
+        MultiScaleChipTTA(seer(), cfg).test_step(packed(scene(some(1))))
+
+
 def test_a_detector_without_a_branch_or_with_an_untrained_one_is_refused(seer, oracle, packed):
     with pytest.raises(
         ValueError, match=r"needs a detector with a FocusHead: .*mmsniper\.WithFocus.*detector='Oracle'"
