@@ -46,10 +46,10 @@ SHAPES = {
 # In 256 px nothing of a large image is left to be seen.
 LARGE = dict(scales=[2.0, 1.0, 0.5])
 SETTINGS = {
-    **{f'AutoFocus, threshold {threshold:g}': dict(threshold=threshold) for threshold in (0.1, 0.2, 0.3)},
+    **{f'AutoFocus, threshold {threshold:g}': dict(threshold=threshold) for threshold in (0.02, 0.1, 0.2, 0.3)},
     **{
         f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1)
-        for threshold in (0.1, 0.2, 0.25)
+        for threshold in (0.2, 0.25)
     },
 }
 # A second look at what is worth it: each view mirrored, too.

@@ -29,7 +29,7 @@ MOST_STEP = 4
 SPARE = 128**2
 # By so many network pixels a detector may be wrong about where an object ends.
 ASTRAY = 3
-DEFAULTS = dict(threshold=0.1, dilate=3, min_size=256)
+DEFAULTS = dict(threshold=0.02, dilate=3, min_size=256)
 
 
 class FocusSettings(NamedTuple):
