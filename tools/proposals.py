@@ -12,6 +12,7 @@ from mmengine.fileio import load
 from mmengine.runner import load_checkpoint
 
 from mmsniper.chips import image_key
+from mmsniper.models.pyramid import follow_config
 from mmsniper.registry import MODELS
 
 
@@ -71,6 +72,7 @@ def recipe_rpn(recipe: Path) -> Callable[[dict], np.ndarray]:
     """
     cfg = Config.fromfile(recipe / 'mine_config.py')
     model = MODELS.build(cfg.model)
+    follow_config(model, cfg)
     # The name alone: the folder may have moved, or its path be relative to where the recipe was started.
     checkpoint = Path((recipe / 'rpn/last_checkpoint').read_text().strip()).name
     load_checkpoint(model, str(recipe / 'rpn' / checkpoint), map_location='cpu')
