@@ -5,7 +5,7 @@ python benchmarks/autofocus.py --shapes CONFIG CHECKPOINT [--hituav CONFIG CHECK
 CONFIG is of a detector with a FocusHead (make demo trains one); its scales are those of the pyramid. Images of shapes
 are generated, of 1280 x 960 and of 3000 x 2250 px, and such that are full of small objects or, of 960 x 720 px, have
 none; HIT-UAV's FOLDER has val.json and val/. Each image goes through all ways in turn, on one thread, from file to
-boxes, in slices by SAHI, too, if that is installed (`pip install sahi`). Writes results/autofocus.json.
+boxes, in slices by SAHI, too, if that is installed (`pip install --no-deps sahi`). Writes results/autofocus.json.
 """
 
 from __future__ import annotations

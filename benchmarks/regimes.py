@@ -8,7 +8,7 @@ Every way has group norm, AdamW, a constant rate whose weights are averaged, and
 fifth of the pixels, one seed, other test images, further while the best is at an end; SNIPER's own variants take
 SNIPER's. One run is measured at each quarter of its pixels, so that runs can be compared at equal pixels and at equal
 processor seconds of one thread. Each is tested at one scale and, from three quarters on, at several (--tta); that with
-slices by SAHI, too (`pip install sahi`), and that with AutoFocus's branch by what it leaves out.
+slices by SAHI, too (`pip install --no-deps sahi`), and that with AutoFocus's branch by what it leaves out.
 What is done is not done again: each run is a file in results/regimes/. In the end some steps of each way are timed, all
 in one go, as runs of other days and machines cannot be compared. The table and the picture: plot_regimes.py.
 """
