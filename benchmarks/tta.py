@@ -4,7 +4,8 @@ python benchmarks/tta.py CHECKPOINT [--config configs/demo/sniper_tiny_shapes.py
 
 Generates test images of 960 x 960 and of 3000 x 2250 px and detects on each, image by image and method by method, from
 file to boxes: single scale; mmdet's DetTTAModel and ours on the same scales; ours with tiles; and SAHI's sliced
-prediction (`pip install --no-deps sahi`; left out if missing) with its defaults and with its best slice size on the first images.
+prediction (`pip install --no-deps sahi`; left out if missing) with its defaults and with its best slice size on the
+first images.
 """
 
 import argparse
