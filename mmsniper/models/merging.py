@@ -39,11 +39,11 @@ def from_view(
     masks = torch.as_tensor(predictions.masks) if 'masks' in predictions else None
     if masks is not None and not masks.is_floating_point() and not view_bboxes.any():
         view_bboxes = mask2bbox(masks).to(view_bboxes)  # SOLO has no boxes and gives zeros
-    bboxes = view.to_image(view_bboxes)
-    if view.padded != view.shape:  # where some find things
-        bounds = view_bboxes.new_tensor(view.shape[::-1]).repeat(2)
-        bboxes = view.to_image(view_bboxes.clamp(min=0).minimum(bounds))
+    shown = view_bboxes
+    if view.padded != view.shape:  # some find things in the padding: of them nothing is left
+        shown = shown.clamp(min=0).minimum(shown.new_tensor(view.shape[::-1]).repeat(2))
         size_range = max(size_range[0], 1e-3), size_range[1]
+    bboxes = view.to_image(shown)
     sizes = ((bboxes[:, 2] - bboxes[:, 0]) * (bboxes[:, 3] - bboxes[:, 1])).clamp(min=0).sqrt()
     keep = (sizes >= size_range[0]) & (sizes < size_range[1]) & view.whole(bboxes, image_size)
     found = InstanceData(

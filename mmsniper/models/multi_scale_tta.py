@@ -240,8 +240,7 @@ class MultiScaleChipTTA(BaseTTAModel):
             shape = batch_shape(batch)
             # The detector is to leave boxes in the view frame: what it takes for the original image is the view.
             shown = [DetDataSample(metainfo={**samples[view.image_idx].metainfo, **view.meta}) for view in batch]
-            cut = [view.cut(on_device[view.image_idx], device) for view in batch]
-            inputs = [padded(cut[n], view.padded, self.module) for n, view in enumerate(batch)]
+            inputs = [padded(view.cut(on_device[view.image_idx], device), view.padded, self.module) for view in batch]
             with unpasted_masks(self.module), padded_to_strides(self.module):
                 predicted = self.module.test_step(dict(inputs=inputs, data_samples=shown))
             for view, sample in zip(batch, predicted, strict=True):

@@ -85,9 +85,9 @@ def test_detr_sees_views_of_a_chips_size(detector, packed, name):
     """It tells boxes as shares of the sample, which in training is a chip."""
     planner = dict(scales=[3.0, 0.5], valid_ranges=[(None, 40), (30, None)], chip_size=192, stride=16)
     tta, seen = MultiScaleChipTTA(detector(name), dict(scales='planner', ranges='planner')).eval(), []
-    assert tta.module.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    tta.module.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
     tta.follow(planner)
-    (sample,) = tta.test_step(packed(picture(0)))
+    tta.test_step(packed(picture(0)))
     assert set(seen) == {(192, 192)}
     tta.given_canvas = 2048
     tta.follow(planner)

@@ -56,8 +56,8 @@ def test_what_is_large_enough_stays_itself():
 
 
 def test_a_canvas_smaller_than_a_chip_is_padded_to_it_along_that_side():
-    def shapes(least, **more):
-        views = choose_views(0, WIDE, (2.0, 1.0, 0.5), [EVERY_SIZE] * 3, False, 2048, least, **more)
+    def shapes(least):
+        views = choose_views(0, WIDE, (2.0, 1.0, 0.5), [EVERY_SIZE] * 3, False, 2048, least)
         return [view.padded for view in views]
 
     assert shapes(0) == [(200, 800), (100, 400), (50, 200)]
