@@ -1,10 +1,13 @@
 """Runs mmengine's training on chips, and keeps what each step saw."""
 
 import copy
+from itertools import count
 from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+runs = count()  # mmengine names a run's messages and logs after it and the second it began in: tests have several
 
 
 class RecordChips(Hook):
@@ -21,7 +24,7 @@ class RecordChips(Hook):
 
 def train(cfg, **changes):
     cfg = copy.deepcopy(cfg)
-    cfg.merge_from_dict(dict(experiment_name=f'run{len(changes)}{cfg.work_dir}'.replace('/', '_'), **changes))
+    cfg.merge_from_dict(dict(experiment_name=f'run{next(runs)}{cfg.work_dir}'.replace('/', '_'), **changes))
     record = RecordChips()
     runner = Runner.from_cfg(cfg)
     runner.register_hook(record)
