@@ -53,8 +53,9 @@ def focus_chips(
     """Windows around all cells of a feature map that deserve a finer look.
 
     Cells over the threshold are dilated; every connected part of them, diagonals included, is enclosed in a box, which
-    grows to the least size, if the image has it; boxes that overlap are enclosed in one, until none do. Together they
-    never show more than the whole image.
+    grows to the least size, if the image has it. Two boxes become the one that encloses them where it shows no more
+    pixels than they do apart. The paper encloses all that overlap: one touches the next, and half of an image with
+    little in it is looked at. If chips have as many pixels together as the whole image, it is the chip.
 
     Args:
         probabilities: (h, w), per cell, that it shows something small.
@@ -63,11 +64,11 @@ def focus_chips(
         min_size: Least side of a chip, image pixels.
         stride: Image pixels per cell, along x and y. The first cell lies in the image's corner.
         image_size: (width, height) of the image. Cells beyond it are padding and do not count.
-        spare: Boxes are enclosed in one, too, where that shows at most so many more pixels of the image: another chip
-            would take longer.
+        spare: Two boxes become one, too, where it shows at most so many more pixels of the image: another chip would
+            take longer.
 
     Returns:
-        (K, 4) xyxy, whole image pixels, inside the image, no two of them overlapping.
+        (K, 4) xyxy, whole image pixels, inside the image. They may overlap.
 
     Raises:
         ValueError: If a setting is malformed.
@@ -99,7 +100,9 @@ def join_boxes(
     first, last = boxes[:, :2], boxes[:, 2:]
     side = np.maximum(last - first, np.minimum(math.ceil(min_size), limits))
     first = np.clip(first - (side - (last - first)) // 2, 0, limits - side)
-    return merged(np.concatenate([first, first + side], axis=1), spare)
+    chips = merged(np.concatenate([first, first + side], axis=1), spare)
+    shown = (chips[:, 2:] - chips[:, :2]).prod(axis=1).sum()
+    return chips if shown < limits.prod() else np.array([[0, 0, *image_size]])
 
 
 def check_focus(threshold: float, dilate: int, min_size: float) -> None:
@@ -118,11 +121,11 @@ def check_focus(threshold: float, dilate: int, min_size: float) -> None:
 
 @compiled
 def merged(boxes: NDArray, spare: float) -> NDArray:
-    """Boxes that overlap, or whose common one has little more area than they, enclosed in one, until none do.
+    """Two boxes at a time enclosed in one that has no more area than they have apart, until there are none such.
 
     Args:
         boxes: (K, 4) int64 xyxy.
-        spare: So much area more, at most.
+        spare: Or so much more, at most.
 
     Returns:
         (K', 4), not more.
@@ -138,15 +141,13 @@ def merged(boxes: NDArray, spare: float) -> NDArray:
             while j < n:
                 x1, y1 = min(boxes[i, 0], boxes[j, 0]), min(boxes[i, 1], boxes[j, 1])
                 x2, y2 = max(boxes[i, 2], boxes[j, 2]), max(boxes[i, 3], boxes[j, 3])
-                sides = boxes[i, 2] - boxes[i, 0] + boxes[j, 2] - boxes[j, 0]
-                heights = boxes[i, 3] - boxes[i, 1] + boxes[j, 3] - boxes[j, 1]
                 apart = (boxes[i, 2] - boxes[i, 0]) * (boxes[i, 3] - boxes[i, 1])
                 apart += (boxes[j, 2] - boxes[j, 0]) * (boxes[j, 3] - boxes[j, 1])
-                if (x2 - x1 < sides and y2 - y1 < heights) or (x2 - x1) * (y2 - y1) <= apart + spare:
+                if (x2 - x1) * (y2 - y1) <= apart + spare:
                     boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x1, y1, x2, y2
                     n -= 1
                     boxes[j] = boxes[n]
-                    changed = True  # it is larger now: what it did not overlap, it may
+                    changed = True  # it is larger now: what did not join it may
                 else:
                     j += 1
             i += 1

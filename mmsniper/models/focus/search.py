@@ -124,7 +124,7 @@ def next_chips(
         size: (width, height) of the image.
 
     Returns:
-        (K, 4) xyxy, whole image pixels, disjoint.
+        (K, 4) xyxy, whole image pixels. They may overlap.
     """
     boxes = [np.zeros((0, 4), np.int64)]
     for view, sample in found:
