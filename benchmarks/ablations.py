@@ -122,6 +122,8 @@ def variants(setup: Setup) -> dict[str, Variant]:
             'the coarsest of its scales alone',
             planner=dict(scales=list(setup.planner.scales[-1:]), valid_ranges=[(0, None)]),
         ),
+        batch_2=Variant('two chips per step', batch=2),
+        slices_batch_2=Variant(f'{REGIMES["slices"]}, two per step', regime='slices', batch=2),
         batch_norm=Variant('batch norm, not group norm', options=BATCH_NORM),
         batch_norm_2=Variant('batch norm, two chips per step', batch=2, options=BATCH_NORM),
         frozen_2=Variant(
