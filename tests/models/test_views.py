@@ -150,6 +150,17 @@ def test_odd_images_at_a_zoom_factor(size, max_canvas, n_views):
     assert all(max(view.shape) <= max_canvas for view in views)
 
 
+def test_tiles_are_as_small_as_so_many_may_be():
+    """Of 6000 x 4500 px four by three tiles of the full side would be 1.9 times the canvas."""
+    views = tiles((3000, 2250), 2.0, 72, 2048)
+    assert {view.overlap for view in views} == {(148, 148)}
+    assert len(views) == 12 and {view.shape for view in views} == {(1698, 1722)}  # (4500 + 2 * 296) / 3 and so on
+    least = choose_views(0, (3000, 2250), (2.0,), [(0.0, 72)], False, 2048, 1710)
+    assert {view.shape for view in least} == {(1710, 1722)}, 'not smaller than a chip'
+    full = choose_views(0, (3000, 2250), (2.0,), [(0.0, 72)], False, 2048, 2048)
+    assert {view.shape for view in full} == {(2048, 2048)}
+
+
 def test_a_pixel_larger_than_the_canvas():
     views = choose_views(0, (1, 1), PAPERS, [EVERY_SIZE] * 3, False, 500)
     assert [view.shape for view in views] == [(500, 500), (500, 500), (480, 480)]
