@@ -48,8 +48,7 @@ LARGE = dict(scales=[2.0, 1.0, 0.5])
 SETTINGS = {
     **{f'AutoFocus, threshold {threshold:g}': dict(threshold=threshold) for threshold in (0.02, 0.05, 0.1, 0.2)},
     **{
-        f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1)
-        for threshold in (0.1, 0.2)
+        f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1) for threshold in (0.1, 0.2)
     },
 }
 # A second look at what is worth it: each view mirrored, too.

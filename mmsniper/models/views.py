@@ -239,8 +239,8 @@ def _spans(length: int, zoom: float, largest: float, max_canvas: int, least: int
             f'max_canvas={max_canvas} is {side} image pixels at zoom {zoom:.3g}, too small for objects of up to '
             f'{largest:g} image pixels: raise max_canvas, or lower the range or the scale'
         )
-    # As small as so many tiles may be: what is seen twice takes time and gains nothing. Never smaller than a chip, which
-    # DETR and its kin rely on.
+    # As small as so many tiles may be: what is seen twice takes time and gains nothing. Never smaller than a chip:
+    # DETR and its kin rely on it.
     n_tiles = len(tile_origins(length, side, overlap))
     side = min(side, max(math.ceil((length + (n_tiles - 1) * overlap) / n_tiles), math.ceil(least / zoom)))
     origins = tile_origins(length, side, overlap)
