@@ -1,8 +1,6 @@
 """Validation at several scales has the figures of a test with --tta, and changes nothing else of the training."""
 
 import copy
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from mmengine.fileio import load
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-ROOT = Path(__file__).parents[2]
 ONE_LINE = dict(type='mmsniper.MultiScaleValLoop')
 
 
@@ -58,29 +55,27 @@ def trained(cfg, **changes):
     return runner, record
 
 
-def by_mmdets_script(cfg, checkpoint, tmp_path, monkeypatch):
+def by_mmdets_script(cfg, checkpoint, tmp_path, run_tool):
     """Figures and detections of tools/test.py --tta."""
     work = tmp_path / f'test_{Path(checkpoint).stem}'
     cfg.dump(tmp_path / 'mine.py')
-    arguments = ['test.py', tmp_path / 'mine.py', checkpoint, '--tta', '--work-dir', work, '--out', work / 'found.pkl']
+    arguments = [tmp_path / 'mine.py', checkpoint, '--tta', '--work-dir', work, '--out', work / 'found.pkl']
     work.mkdir()
-    monkeypatch.setattr(sys, 'argv', [str(argument) for argument in arguments])
-    monkeypatch.syspath_prepend(ROOT / 'tools')
-    runpy.run_path(str(ROOT / 'tools/test.py'), run_name='__main__')
+    assert run_tool('test.py', *arguments).returncode == 0
     (figures,) = work.glob('*/*.json')
     found = [one['pred_instances']['bboxes'] for one in load(work / 'found.pkl')]
     return load(figures), found
 
 
 @pytest.mark.smoke
-def test_its_figures_are_those_of_a_test_with_tta(cfg, tmp_path, monkeypatch):
+def test_its_figures_are_those_of_a_test_with_tta(cfg, tmp_path, run_tool):
     """Of the moving average, too, which is what a checkpoint has: box by box, each epoch."""
     hook = dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.2, update_buffers=True, priority=49)
     runner, record = trained(cfg, custom_hooks=[hook], default_hooks=dict(checkpoint=dict(save_best='auto')))
     assert runner.val_loop.model.scales == (2.0, 1.0, (128, 128))
     assert len(record.figures) == 2
     for epoch in range(2):
-        figures, found = by_mmdets_script(cfg, f'{cfg.work_dir}/epoch_{epoch + 1}.pth', tmp_path, monkeypatch)
+        figures, found = by_mmdets_script(cfg, f'{cfg.work_dir}/epoch_{epoch + 1}.pth', tmp_path, run_tool)
         assert {key: figures[key] for key in record.figures[epoch]} == record.figures[epoch]
         assert sum(map(len, found)) > 50
         for ours, theirs in zip(record.found[4 * epoch : 4 * epoch + 4], found, strict=True):

@@ -1,7 +1,5 @@
 """Views read from files: by MultiScaleChipTTA, tools/test.py --tta, and MultiScaleInferencer."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import cv2
@@ -19,7 +17,6 @@ from mmsniper.large_images import LargeImage
 from mmsniper.models import MultiScaleChipTTA
 from mmsniper.models.views import View
 
-ROOT = Path(__file__).parents[2]
 CFG = dict(scales=[2.0, 1.0, 0.5], ranges=[(None, 24), (16, 60), (40, None)], max_canvas=200)
 PIPELINE = [
     dict(type='mmsniper.OpenImage'),
@@ -84,7 +81,7 @@ def test_neither_pixels_nor_a_file_is_said(oracle, packed):
         MultiScaleChipTTA(oracle(), CFG).test_step(batch)
 
 
-def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, monkeypatch):
+def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, run_tool):
     demo_cfg.dump(tmp_path / 'mine.py')
     torch.save(dict(state_dict=MODELS.build(demo_cfg.model).state_dict()), tmp_path / 'weights.pth')
     found = []
@@ -92,9 +89,7 @@ def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, monkeypatch):
         out = tmp_path / f'{n}.pkl'
         arguments = [tmp_path / 'mine.py', tmp_path / 'weights.pth', '--tta', '--work-dir', tmp_path / f'work{n}']
         arguments += ['--out', out, '--cfg-options', 'tta_model.tta_cfg.max_per_img=7', *options]
-        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, arguments)])
-        monkeypatch.syspath_prepend(ROOT / 'tools')
-        runpy.run_path(str(ROOT / 'tools/test.py'), run_name='__main__')
+        assert run_tool('test.py', *arguments).returncode == 0
         found.append(load(out))
     for read, whole in zip(*found, strict=True):
         assert len(read['pred_instances']['scores']) == 7

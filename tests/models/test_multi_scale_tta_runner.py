@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import runpy
 import socket
 import subprocess
 import sys
@@ -48,7 +47,7 @@ def test_two_ranks_give_the_figures_of_one(data, oracle, tmp_path):
 
 
 @pytest.mark.smoke
-def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, monkeypatch):
+def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, run_tool):
     demo_cfg.dump(tmp_path / 'mine.py')
     weights = MODELS.build(demo_cfg.model).state_dict()
     weights['roi_head.bbox_head.fc_cls.bias'][1] += 10  # every proposal is class 1
@@ -56,9 +55,7 @@ def test_mmdets_test_script_drives_it(demo_cfg, tmp_path, monkeypatch):
     arguments = [tmp_path / 'mine.py', tmp_path / 'weights.pth', '--tta', '--work-dir', tmp_path / 'work']
     arguments += ['--out', tmp_path / 'found.pkl', '--show-dir', 'drawn']
     arguments += ['--cfg-options', 'tta_model.tta_cfg.max_per_img=7']
-    monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, arguments)])
-    monkeypatch.syspath_prepend(ROOT / 'tools')
-    runpy.run_path(str(ROOT / 'tools/test.py'), run_name='__main__')
+    assert run_tool('test.py', *arguments).returncode == 0
     found = load(tmp_path / 'found.pkl')
     assert [len(one['pred_instances']['scores']) for one in found] == [7] * 5
     assert all((one['pred_instances']['labels'] == 1).all() for one in found)
