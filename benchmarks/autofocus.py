@@ -47,9 +47,8 @@ SHAPES = {
 LARGE = dict(scales=[2.0, 1.0, 0.5])
 SETTINGS = {
     **{f'AutoFocus, threshold {threshold:g}': dict(threshold=threshold) for threshold in (0.02, 0.05, 0.1, 0.2)},
-    **{
-        f'AutoFocus, threshold {threshold:g}, dilate 1': dict(threshold=threshold, dilate=1) for threshold in (0.1, 0.2)
-    },
+    'AutoFocus, threshold 0.2, min_size 128': dict(threshold=0.2, min_size=128),
+    'AutoFocus, threshold 0.2, dilate 1': dict(threshold=0.2, dilate=1),
 }
 # A second look at what is worth it: each view mirrored, too.
 MIRRORED = {f'AutoFocus, threshold {threshold:g}, flip': dict(threshold=threshold) for threshold in (0.1, 0.2)}

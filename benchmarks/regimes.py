@@ -43,7 +43,7 @@ RATES = (0.0007, 0.0014, 0.0028, 0.0056)
 SEARCH = 0.2
 # From this mark on (of four) a run is tested in all ways; before, at one scale.
 WELL_TRAINED = 3
-# Of AutoFocus, by which it leaves out a fifth of HIT-UAV's pixels.
+# Of AutoFocus, by which it leaves out a quarter of HIT-UAV's pixels.
 FOCUS_THRESHOLD = 0.1
 # A way is timed over so many network pixels, after a third as many, so often.
 TIMED, TIMES = 3e7, 2
