@@ -156,7 +156,7 @@ def _clipped(
 
 def _clipped_side(points: NDArray, inside: NDArray, axis: int, border: float) -> NDArray:
     """Points (P, 2) of a polygon, clipped at one side; `inside`, (P,), is how far in they are, negative = out."""
-    following, inside_next = np.concatenate([points[1:], points[:1]]), np.append(inside[1:], inside[0])
+    following, inside_next = np.concatenate([points[1:], points[:1]]), np.roll(inside, -1)  # there may be none left
     crosses = (inside < 0) != (inside_next < 0)
     share = (inside[crosses] / (inside - inside_next)[crosses])[:, None]
     result = np.stack([points, points], axis=1)  # each point, and where the edge to the next crosses the border

@@ -6,7 +6,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mmdet.datasets.transforms import LoadAnnotations, RandomFlip
 from mmdet.structures.bbox import HorizontalBoxes
@@ -72,6 +72,7 @@ def cut(objects, window, extent):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3.0, 2.0, 1.3, 0.6]))
+@example(368828, 3.0)  # passes a corner of the chip: three sides leave nothing for the fourth
 def test_polygons_are_exact(seed, scale):
     rng = np.random.default_rng(seed)
     window, extent = window_of(rng, scale)
