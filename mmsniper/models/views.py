@@ -154,7 +154,8 @@ def choose_views(
         ranges: Per scale the sizes, sqrt(area) in image pixels, that it answers for.
         flip: Also show every view mirrored.
         max_canvas: Longest side of a view in network pixels.
-        least: Network pixels, up to `max_canvas`, that views are padded to along a side of the canvas that is shorter.
+        least: Network pixels, up to `max_canvas`: no side of a tile is shorter; along a side of the canvas that is,
+            views are padded to it.
 
     Raises:
         ValueError: If no tile could hold the largest objects of a scale.
