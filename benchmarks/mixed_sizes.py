@@ -3,12 +3,12 @@
 python benchmarks/mixed_sizes.py --data hituav --source FOLDER [--network tiny] [--gigapixels NUMBER] [--seeds 3]
     [--jobs 2] [--arms fixed b b+ d+ decreasing] [--val NUMBER]
 
-Images, scales and network are those of regimes.py, but with batch norm; a run is measured at each quarter of its
-pixels. Steps have the same pixels in all arms but two: those of 'b' have 1.12 times as many on average, so that it
-makes fewer, and the small ones of 'decreasing' have fewer, so that it makes more. All arms have the rate that the
-search of regimes.py finds for SNIPER; with 'b+' it follows the batch by the root. In the end a run is tested at several
-zooms, and at each again with batch norm calibrated for it. What is done is not done again: each run is a file in
-results/mixed_sizes/. Tables are printed, and a picture drawn, at the end.
+Images, scales and network are those of regimes.py, but with batch norm and mmdet's PhotoMetricDistortion; a run is
+measured at each quarter of its pixels. Steps have the same pixels in all arms but two: those of 'b' have 1.12 times as
+many on average, so that it makes fewer, and the small ones of 'decreasing' have fewer, so that it makes more. All arms
+have the rate that the search of regimes.py finds for SNIPER; with 'b+' it follows the batch by the root. In the end a
+run is tested at several zooms, and at each again with batch norm calibrated for it. What is done is not done again:
+each run is a file in results/mixed_sizes/. Tables are printed, and a picture drawn, at the end.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ def arm_config(arm: str, setup: Setup, pixels: float, rate: float, seed: int) ->
     own.cfg.train_dataloader.batch_size = batch = batch_of(own.cfg.train_dataloader.batch_size, sizes, side)
     cfg = config_of('sniper', own, pixels, rate * (batch / setup.cfg.train_dataloader.batch_size) ** 0.5, seed)
     cfg.merge_from_dict(BATCH_NORM)
+    # Statistics are averaged as weights are; or calibration would mend that the ones are not the others', too.
+    cfg.custom_hooks[0].update_buffers = True
+    # Copies differ by more than a flip; so do the chips of all arms.
+    cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type='PhotoMetricDistortion'))
     if arm == 'fixed':
         return cfg
     batches = dict(

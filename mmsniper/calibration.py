@@ -21,11 +21,14 @@ from .chips import ChipPlanner, scale_factor, scale_name
 from .chips.scales import Scale
 from .datasets import ChipDataset
 from .datasets.seeding import seeded
+from .inherit import pipelines
 from .models.batch_norm import Calibrated, calibrate, shown
 from .registry import type_name
 
 # Chips are no smaller than this, nor padded to more than networks' strides want.
 LEAST_SIDE, DIVISOR = 64, 32
+# Side of a chip where a config has none, as in the paper.
+CHIP_SIZE = 512
 
 
 def scale_of_test(cfg: Config) -> Scale | None:
@@ -62,6 +65,34 @@ def scale_of_test(cfg: Config) -> Scale | None:
                 )
             return float(factors[0])
     return None
+
+
+def chips_of_images(cfg: Config) -> ChipDataset:
+    """Chips of the training images of a config that trains on whole ones, loaded as it loads them.
+
+    Args:
+        cfg: The config.
+
+    Raises:
+        ValueError: If its images or annotations are loaded by other transforms than mmdet's usual ones; names these.
+    """
+    dataset = copy.deepcopy(cfg.train_dataloader.dataset)
+    steps = pipelines(dataset)
+    loads = [
+        next((step for step in steps if type_name(step.type) == name), None)
+        for name in ('LoadImageFromFile', 'LoadAnnotations')
+    ]
+    if None in loads:
+        kinds = ', '.join(str(step.type) for step in steps)
+        raise ValueError(
+            f'chips are cut from images and boxes that LoadImageFromFile and LoadAnnotations load, and the training '
+            f'pipeline has {kinds}: say --train for its own batches'
+        )
+    if type_name(dataset.type) == 'MultiImageMixDataset':
+        dataset = dataset.dataset
+    cut = [dict(type='mmsniper.ChipSampler'), dict(type='RandomFlip', prob=0.5), dict(type='mmsniper.PackChipInputs')]
+    planner = dict(scales=[1.0], valid_ranges=[(None, None)], chip_size=CHIP_SIZE, stride=DIVISOR)
+    return ChipDataset(dataset, planner, [*loads, *cut])
 
 
 def chips_at(dataset: ChipDataset, scale: Scale, chip_size: int | None = None) -> ChipDataset:

@@ -3,10 +3,10 @@
     python tools/calibrate_bn.py CONFIG CHECKPOINT [--out FILE] [--chips 512] [--zoom 1.5 | --zoom 2000 1400 | --train]
         [--size N] [--batch-size N] [--cfg-options ...]
 
-Statistics are averaged exactly over training chips at the zoom of the test pipeline's Resize (or --zoom; with --train
-as they are trained on, for a test at several scales); of a config without chips, over its training batches. Weights
-stay what they are. The file has weights alone, for tests: trainings are resumed from the checkpoint itself. A model
-without batch norm, or whose layers are all frozen, is refused.
+Statistics are averaged exactly over chips of the training images at the zoom of the test pipeline's Resize, or at
+--zoom; with --train over what the config trains on: chips at all scales, for a test at several, or whole images.
+Weights stay what they are. The file has weights alone, for tests: trainings are resumed from the checkpoint itself. A
+model without batch norm, or whose layers are all frozen, is refused.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from mmengine.runner import Runner, load_checkpoint, save_checkpoint, weights_to
 from torch.utils.data import DataLoader
 
 from mmsniper.apis.weights import check_weights
-from mmsniper.calibration import calibrate_on_chips, report, scale_of_test
+from mmsniper.calibration import calibrate_on_chips, chips_of_images, report, scale_of_test
 from mmsniper.datasets.seeding import seeded
 from mmsniper.models.batch_norm import calibrate, trained_batch_norms
 from mmsniper.registry import chip_dataset_of
@@ -39,9 +39,9 @@ def main() -> None:
     parser.add_argument('--out', type=Path, help='file to write; default beside the checkpoint, *_calibrated.pth')
     parser.add_argument('--chips', type=int, default=512, help='chips, or images, to take statistics of')
     parser.add_argument('--zoom', type=float, nargs='+', help='of the test: a factor, or long and short edge')
-    parser.add_argument('--train', action='store_true', help='chips at all scales, as they are trained on')
-    parser.add_argument('--size', type=int, help="side of a chip in network pixels; default the planner's, or less")
-    parser.add_argument('--batch-size', type=int, help="samples per batch; default the training's")
+    parser.add_argument('--train', action='store_true', help='over what is trained on: chips at all scales, or images')
+    parser.add_argument('--size', type=int, help="side of a chip in pixels; default the planner's or 512, or less")
+    parser.add_argument('--batch-size', type=int, help="samples per batch; default the training's, of images >= 8")
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='where it is computed')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
@@ -77,9 +77,10 @@ def build(cfg: Config, args: argparse.Namespace) -> Callable[[torch.nn.Module], 
         ValueError: If there is no zoom to take chips at.
     """
     batch_size = args.batch_size or cfg.train_dataloader.batch_size
-    if chip_dataset_of(cfg) is None:
-        if args.zoom or args.size or args.train:
-            raise ValueError('--zoom, --size and --train are of chips, and the config trains on whole images')
+    if args.train and (args.zoom or args.size):
+        raise ValueError('--zoom and --size are of chips at one scale, and --train is what the config trains on')
+    on_chips = chip_dataset_of(cfg) is not None
+    if args.train and not on_chips:
         cfg.train_dataloader.update(batch_size=batch_size, num_workers=0, persistent_workers=False)
         cfg.train_dataloader.pop('prefetch_factor', None)
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
@@ -87,7 +88,10 @@ def build(cfg: Config, args: argparse.Namespace) -> Callable[[torch.nn.Module], 
     scale = None if args.train else tuple(args.zoom) if args.zoom and len(args.zoom) == 2 else (args.zoom or [None])[0]
     if scale is None and not args.train and (scale := scale_of_test(cfg)) is None:
         raise ValueError('the test pipeline has no Resize: say --zoom 1.5, or --train for the scales of training')
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    if on_chips:
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    else:  # a batch of two would be normalized by noise
+        dataset, batch_size = chips_of_images(cfg), args.batch_size or max(batch_size, 8)
     settings = dict(n_chips=args.chips, batch_size=batch_size, chip_size=args.size)
     return partial(calibrate_on_chips, dataset=dataset, scale=scale, **settings)
 

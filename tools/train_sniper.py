@@ -88,6 +88,12 @@ def stage_configs(cfg: Config, negatives: Path) -> tuple[Config, Config, Config]
     rpn.merge_from_dict(cfg.get('rpn_options') or {})
     rpn.train_dataloader = copy.deepcopy(cfg.train_dataloader)
     chip_dataset_cfg(rpn).pop('negatives')
+    batches = rpn.train_dataloader.get('batch_sampler') or {}
+    if type_name(batches.get('type')) == 'MixedSizeBatchSampler':
+        # A schedule of sizes is of the detector's epochs, and negative chips are mined at the planner's zooms.
+        one_size = dict(type='mmsniper.ChipBatchSampler', lanes=batches.get('lanes', 8))
+        rpn.train_dataloader.batch_sampler = one_size
+        print("The RPN trains on chips of one size; mixed sizes are the detector's", flush=True)
     rpn.update(val_cfg=None, val_dataloader=None, val_evaluator=None)  # nothing to validate: it is weak on purpose
     for key in ('randomness', 'env_cfg', 'default_hooks'):
         if key in cfg:

@@ -9,6 +9,8 @@ default_hooks = dict(
     evaluation=dict(type='mmsniper.EvaluationHook'),
     # mmdet's: every head has as many classes as the data set.
     num_classes=dict(type='mmsniper.NumClassCheckHook'),
+    # mmengine's, whose time that is left is right where chips have mixed sizes.
+    timer=dict(type='mmsniper.ChipTimerHook'),
     # What mmsniper check says, in the log of a training; `mmsniper train --no-check` turns it off.
     config_check=dict(type='mmsniper.ConfigCheckHook'),
     # Chips per scale, objects in them, positives of each head, and a picture of a batch with labels and predictions now

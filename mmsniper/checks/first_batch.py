@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -54,10 +55,11 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
         return
     device = device or get_device()
     on_gpu = device.startswith('cuda')
-    n_samples = run.batch_size if on_gpu else min(run.batch_size, SAMPLES_ON_CPU)
-    indices = [n * len(run.train.dataset) // n_samples for n in range(n_samples)]
+    step = heaviest_step(run)
+    keys = step if on_gpu else step[:: max(len(step) // SAMPLES_ON_CPU, 1)][:SAMPLES_ON_CPU]
+    n_samples = len(keys)
     try:
-        batch = run.train.collate_fn([run.train.dataset[n] for n in indices])
+        batch = run.train.collate_fn([run.train.dataset[key] for key in keys])
     except Exception as error:  # of any transform
         yield Finding(ERROR, 'first batch', f'cannot be loaded: {error}', 'Training would stop with this.')
         return
@@ -70,7 +72,7 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
         losses, saved = losses_of(run.model, batch, backward=on_gpu)
     except torch.cuda.OutOfMemoryError:
         total = torch.cuda.get_device_properties(device).total_memory
-        why, lines = _fewer(run, n_samples // 2)
+        why, lines = _fewer(run, 0.5)
         yield Finding(
             ERROR,
             'memory',
@@ -93,7 +95,17 @@ def check_first_batch(run: PlannedRun, device: str | None = None) -> Iterator[Fi
     else:
         said = ', '.join(f'{name} {value:.3g}' for name, value in losses.items() if 'loss' in name)
         yield Finding(NOTE, 'first batch', f'{n_samples} samples on {device}: {said}', 'Random weights; all finite.')
-    yield from _memory(run, saved, n_samples, device if on_gpu else None)
+    yield from _memory(run, saved * len(step) // n_samples, step, device if on_gpu else None)
+
+
+def heaviest_step(run: PlannedRun) -> list:
+    """What a step loads from the training data: indices; of mixed chip sizes keys, of the step of the most pixels."""
+    mixed = run.mixed_sizes
+    if mixed is None:
+        return [n * len(run.train.dataset) // run.batch_size for n in range(run.batch_size)]
+    samples = mixed.chips * mixed.copies
+    s = int(np.lexsort((samples, samples * np.square(mixed.sizes)))[-1])  # of as many pixels, that of more samples
+    return mixed.some_chips(s, int(samples[s]))
 
 
 def losses_of(model: nn.Module, batch: dict, backward: bool) -> tuple[dict[str, float], int]:
@@ -110,8 +122,10 @@ def losses_of(model: nn.Module, batch: dict, backward: bool) -> tuple[dict[str, 
     return {name: float(torch.as_tensor(value).detach()) for name, value in named.items()}, sum(kept.values())
 
 
-def _memory(run: PlannedRun, saved: int, n_samples: int, device: str | None) -> Iterator[Finding]:
+def _memory(run: PlannedRun, saved: int, step: list, device: str | None) -> Iterator[Finding]:
     """Of a step: measured where there is a GPU, else estimated, and compared with what there is."""
+    mixed = run.mixed_sizes
+    of_size = '' if mixed is None else f' of {step[0].chip_size or mixed.sampler.dataset.planner.chip_size} px'
     kind = ((run.cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
     weights = sum(weight.nbytes for weight in run.model.parameters())
     state = weights * MOMENTS.get(str(kind), 1)
@@ -119,24 +133,28 @@ def _memory(run: PlannedRun, saved: int, n_samples: int, device: str | None) -> 
         needed, total = torch.cuda.max_memory_allocated(device) + state, torch.cuda.get_device_properties(device)
         total, how = total.total_memory, 'measured'
     else:
-        needed = weights * 2 + state + saved * run.batch_size // n_samples
-        total, how = total_memory(), f'estimated from {n_samples} samples, in single precision'
-    what = f'a step of {run.batch_size} samples takes some {needed / 1e9:.1f} GB ({how})'
+        needed = weights * 2 + state + saved
+        total, how = total_memory(), f'estimated from {min(len(step), SAMPLES_ON_CPU)} samples, in single precision'
+    what = f'a step of {len(step)} samples{of_size} takes some {needed / 1e9:.1f} GB ({how})'
     if total and needed > 0.95 * total and (device or get_device() == 'cpu'):
         what += f', of {total / 1e9:.1f} GB'
-        why, lines = _fewer(run, int(run.batch_size * 0.8 * total / needed))
+        why, lines = _fewer(run, 0.8 * total / needed)
         yield Finding(WARNING, 'memory', what, f'The run may end for lack of it. {why}', lines)
     else:
         yield Finding(NOTE, 'memory', what, 'On a GPU, or on this machine without one.')
 
 
-def _fewer(run: PlannedRun, fit: int) -> tuple[str, str]:
-    """Why, and lines for a smaller batch with as many samples per update as before, or nearly."""
-    if run.batch_size == 1:
-        why = 'One sample is the least. Half precision takes about half of the memory, smaller chips take less, too:'
+def _fewer(run: PlannedRun, share: float) -> tuple[str, str]:
+    """Why, and lines for a batch of about a share of the samples, with as many per update as before, or nearly."""
+    fit = run.fitting_batch(range(max(1, int(run.batch_size * share)), 0, -1))
+    if run.batch_size == 1 or fit is None:
+        least = 'One sample is the least' if fit else 'No smaller number of chips keeps to its pixels'
+        why = f'{least}. Half precision takes about half of the memory, smaller chips take less, too:'
         return why, "optim_wrapper = dict(type='AmpOptimWrapper')"
-    fit = max(1, fit)
     more = max(1, round(run.batch_size / fit))
+    if run.has_hook('BatchRateHook'):  # it goes step by step
+        why = 'With fewer samples, the learning rate is for fewer, too (--auto-scale-lr fits it):'
+        return why, f'train_dataloader = dict(batch_size={fit})'
     why = 'Fewer samples, added up over more steps, learn nearly the same:'
     lines = (
         f'train_dataloader = dict(batch_size={fit})\noptim_wrapper = dict(accumulative_counts={more * run.accumulated})'

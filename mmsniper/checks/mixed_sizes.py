@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 from ..datasets import MixedSizeBatchSampler
 from ..models.batch_norm import batch_norms
-from ..registry import type_name
 from .findings import NOTE, WARNING, Finding
 from .planned_run import PlannedRun
+
+# Copies of so many chips are compared.
+COMPARED = 8
 
 
 def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
     """Sizes suit the network's padding, the schedule ends with the training, batch norm is of what is tested."""
-    batches = None if run.train is None else run.train.batch_sampler
-    if not isinstance(batches, MixedSizeBatchSampler):
+    batches = run.mixed_sizes
+    if batches is None:
         return
     divisor = getattr(getattr(run.model, 'data_preprocessor', None), 'pad_size_divisor', 1)
     if padded := [size for size in batches.sizes if size % divisor]:
@@ -26,6 +28,7 @@ def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
             f'Their batches have more pixels than is counted. Take {near} in their place, and be told at once:',
             f'train_dataloader = dict(batch_sampler=dict(pad_size_divisor={divisor}))',
         )
+    yield from _cut(run, batches)
     kind, epochs = batches.schedule, batches.epochs
     if kind != 'alternating' and len(batches.shares) > 1 and run.by_epoch and epochs != run.length:
         yield Finding(
@@ -35,11 +38,10 @@ def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
             'Later epochs have the last sizes; what a shorter training leaves out it never sees.',
             f'train_dataloader = dict(batch_sampler=dict(schedule=dict(epochs={run.length})))',
         )
-    hooks = [type_name(hook.get('type')) for hook in run.cfg.get('custom_hooks') or []]
     n_sizes = int((batches.shares[-1] > 0).sum())
     trained = {} if run.model is None else batch_norms(run.model)[0]
     averages = any(layer.running_mean is not None for layer in trained.values())
-    if n_sizes > 1 and averages and 'BatchNormCalibrationHook' not in hooks:
+    if n_sizes > 1 and averages and not run.has_hook('BatchNormCalibrationHook'):
         yield Finding(
             NOTE,
             'mixed sizes',
@@ -48,3 +50,30 @@ def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
             'later, too.',
             "custom_hooks = [dict(type='mmsniper.BatchNormCalibrationHook')]",
         )
+
+
+def _cut(run: PlannedRun, batches: MixedSizeBatchSampler) -> Iterator[Finding]:
+    """Samples have the size that their step counts, and copies of a chip differ."""
+    load = run.train.dataset.__getitem__
+    for s, size in enumerate(batches.sizes):
+        shape = tuple(load(batches.some_chips(s, 1)[0])['inputs'].shape[-2:])
+        if shape != (size, size):
+            yield Finding(
+                WARNING,
+                'mixed sizes',
+                f'a chip of {size} px comes out of the pipeline with {shape[1]} x {shape[0]}',
+                'So steps have other pixels than are counted. Leave out the transform behind ChipSampler that changes '
+                'the size, such as Pad, Resize or a crop.',
+            )
+    if (copies := int(batches.copies.max())) > 1:
+        keys = batches.some_chips(int(batches.copies.argmax()), COMPARED)
+        pairs = [[load(key.again(0, copy))['inputs'] for copy in (0, 1)] for key in keys]
+        if same := sum(bool((one == other).all()) for one, other in pairs):
+            yield Finding(
+                WARNING,
+                'mixed sizes',
+                f"regime 'D+' has {copies} copies of a chip; of {COMPARED} tried, {same} came out twice alike",
+                'Copies are to be augmented differently, and a flip alone leaves half of them the same. Behind '
+                'ChipSampler, add',
+                "dict(type='PhotoMetricDistortion')",
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import count
 
 from mmengine.config import Config
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm
@@ -24,11 +25,11 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
     trained, _ = batch_norms(run.model)
     _, frozen = batch_norms(run.model, getattr(run.model, 'backbone', None))
     synced = all(isinstance(layer, SyncBatchNorm) for layer in (trained or frozen).values())
-    least = min(run.step_samples)
-    samples = least * (run.world_size if synced else 1)
-    fit = math.ceil(FEW_SAMPLES * run.batch_size / least)
+    processes = run.world_size if synced else 1
+    samples = min(run.step_samples) * processes
+    fit = run.fitting_batch(count(run.batch_size + 1), math.ceil(FEW_SAMPLES / processes))
     pretrained = has_weights(run.cfg)
-    if trained and samples < FEW_SAMPLES and pretrained:
+    if trained and samples < FEW_SAMPLES and pretrained and not run.has_hook('BatchNormCalibrationHook'):
         yield Finding(
             WARNING,
             'batch norm',
@@ -38,11 +39,12 @@ def check_normalization(run: PlannedRun) -> Iterator[Finding]:
             'model = dict(backbone=dict(norm_cfg=dict(requires_grad=False), norm_eval=True))',
         )
     elif trained and samples < FEW_SAMPLES:
+        why = 'BatchNormCalibrationHook calibrates them at the end' if pretrained else 'There are no pretrained weights'
         yield Finding(
             WARNING,
             'batch norm',
             f'{len(trained)} layers of batch norm take their statistics of {samples} samples',
-            f'Of less than about {FEW_SAMPLES} they are noise. There are no pretrained weights to freeze them at, so '
+            f'Of less than about {FEW_SAMPLES} they are noise. {why}, so they are not to be frozen: '
             'take more samples, or group norm as sniper_faster-rcnn_r50_fpn_gn-scratch_42e_coco.py does:',
             f'train_dataloader = dict(batch_size={fit})',
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmdet.datasets import MultiImageMixDataset
@@ -14,6 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import ChipDataset, MixedSizeBatchSampler
+from ..datasets.size_mix import fitting_batch
+from ..registry import type_name
 
 
 @dataclass
@@ -73,8 +76,8 @@ class PlannedRun:
         if self.train is None:
             return None
         # Of this process; loader.sampler is torch's own where there is a batch sampler.
-        if isinstance(self.train.batch_sampler, MixedSizeBatchSampler):
-            return max(1, math.ceil(len(self.train.batch_sampler) * get_dist_info()[1] / self.world_size))
+        if self.mixed_sizes is not None:
+            return max(1, math.ceil(len(self.mixed_sizes) * get_dist_info()[1] / self.world_size))
         samples = len(self.train.batch_sampler.sampler) * get_dist_info()[1]
         return max(1, math.ceil(samples / (self.batch_size * self.world_size)))
 
@@ -101,8 +104,30 @@ class PlannedRun:
         """Whether a validation takes place."""
         return self.val is not None and self.cfg.train_cfg.get('val_begin', 1) <= self.length
 
+    def has_hook(self, name: str) -> bool:
+        """Whether a hook of a type is among the custom ones."""
+        return name in [type_name(hook.get('type')) for hook in self.cfg.get('custom_hooks') or []]
+
+    @property
+    def mixed_sizes(self) -> MixedSizeBatchSampler | None:
+        """What draws chip sizes; None where chips have one."""
+        batches = None if self.train is None else self.train.batch_sampler
+        return batches if isinstance(batches, MixedSizeBatchSampler) else None
+
     @property
     def step_samples(self) -> list[int]:
-        """Samples per step and process, for each of mixed chip sizes; else of all steps."""
-        batches = None if self.train is None else self.train.batch_sampler
-        return batches.chips.tolist() if isinstance(batches, MixedSizeBatchSampler) else [self.batch_size]
+        """Different samples per step and process, for each of mixed chip sizes; else of all steps."""
+        return [self.batch_size] if self.mixed_sizes is None else self.mixed_sizes.chips.tolist()
+
+    def fitting_batch(self, batches: Iterable[int], least: int = 1) -> int | None:
+        """The first of some batch sizes with which the run can train.
+
+        Args:
+            batches: Batch sizes.
+            least: Different samples that each step is to have.
+        """
+        mixed = self.mixed_sizes
+        if mixed is None:
+            return next((batch for batch in batches if batch >= least), None)
+        planned = mixed.sampler.dataset.planner.chip_size
+        return fitting_batch(mixed.regime, mixed.sizes, planned, batches, least)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from ..chips import ChipPlan
 from .epoch_order import by_image
 
+# Rooms of sizes are filled alike to one part in two to the power of this.
+SHARED_TO = 20
+
 
 class MixedEpoch(NamedTuple):
     """What comes when.
@@ -116,8 +119,7 @@ def fill(n_chips: int, room: int, rng: np.random.Generator) -> tuple[NDArray[np.
 def split_images(n_chips: NDArray[np.int64], room: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Which size each image is shown at, at random: (I,) int64.
 
-    Images are dealt to a size as long as there is room for their chips; the last of the sizes has what is left. Where
-    there is room for more than all images, each size has as much less.
+    Images in random order are dealt to one size after the other, so that all fill their room to nearly the same share.
 
     Args:
         n_chips: (S, I) chips that an image has at each size.
@@ -125,16 +127,24 @@ def split_images(n_chips: NDArray[np.int64], room: NDArray[np.int64], rng: np.ra
         rng: Source of randomness.
     """
     order = rng.permutation(n_chips.shape[1])
-    size_of = np.empty(len(order), np.int64)
     some = np.flatnonzero(room)
-    mean = n_chips.mean(axis=1)
-    wanted = np.divide(room, mean, out=np.zeros(len(room)), where=mean > 0).sum()  # images
-    room = room * min(len(order) / max(wanted, 1), 1)
-    first = 0
-    for n, s in enumerate(some[:-1]):
-        dealt = np.searchsorted(np.cumsum(n_chips[s, order[first:]]), room[s], side='right')
-        stop = first + int(np.clip(dealt, 1, len(order) - first - (len(some) - 1 - n)))
-        size_of[order[first:stop]] = s
-        first = stop
-    size_of[order[first:]] = some[-1]
+    until = np.cumsum(np.pad(n_chips[some][:, order], ((0, 0), (1, 0))), axis=1)  # chips of the first images
+
+    def stops(share: float) -> list[int]:
+        """Where the images of each size end, if it fills such a share of its room, and has one image at least."""
+        found = [0]
+        for n, s in enumerate(some):
+            first = found[-1]
+            stop = int(np.searchsorted(until[n], until[n, first] + share * room[s] + 1e-6, side='right')) - 1
+            found.append(min(max(stop, first + 1), len(order) - (len(some) - 1 - n)))
+        return found
+
+    low, high = 0.0, 1.0
+    while stops(high)[-1] < len(order):
+        low, high = high, 2 * high
+    for _ in range(SHARED_TO):
+        middle = (low + high) / 2
+        low, high = (low, middle) if stops(middle)[-1] == len(order) else (middle, high)
+    size_of = np.empty(len(order), np.int64)
+    size_of[order] = np.repeat(some, np.diff(stops(high)))
     return size_of

@@ -79,7 +79,7 @@ class MixedSizeBatchSampler(ChipBatchSampler):
         for name, value, known in ('regime', regime, REGIMES), ('keep', keep, ('view', 'zoom')):
             if value not in known:
                 raise ValueError(f'{name} is one of {", ".join(map(repr, known))}; got {value!r}')
-        self.keep = keep
+        self.regime, self.keep = regime, keep
         self.schedule, self.epochs = read_schedule(schedule)
         stages = [read_distribution(stage) for stage in sizes] if schedule else [read_distribution(sizes)]
         if self.schedule == 'in_order' and self.epochs < len(stages):
@@ -102,7 +102,7 @@ class MixedSizeBatchSampler(ChipBatchSampler):
         check_shares(self.sizes, self.shares, self.n_steps)
         self._skip: tuple[int, dict] | None = None
         self._said: set[str] = set()
-        self._report(regime)
+        self._report()
 
     def _steps_for(self, shares: NDArray[np.float64]) -> int:
         """Steps of an epoch that shows every chip of the first plan once."""
@@ -114,18 +114,19 @@ class MixedSizeBatchSampler(ChipBatchSampler):
             raise ValueError(
                 f"keep='zoom' draws a size per image: of {len(self.sampler.dataset.table)} images not {n_sizes}"
             )
-        last = int(np.flatnonzero(shares)[-1])
+        of_chip = np.searchsorted(self.sizes, plan.chip_size)
 
         def fits(n: int) -> bool:
-            """Whether the last of the sizes has room for what the others leave."""
+            """Whether there is room for every image at its size."""
             room = apportion(n, shares) * self.per_step
-            size_of = self._split_images(room) if room[shares > 0].all() else None
-            left = plan.chip_size == self.sizes[last]
-            return size_of is not None and bool((size_of[plan.image_idx[left]] == last).sum() <= room[last])
+            if not room[shares > 0].all():
+                return False
+            shown = self._split_images(room)[plan.image_idx] == of_chip
+            return bool((np.bincount(of_chip[shown], minlength=len(room)) <= room).all())
 
         return max(bisect_left(range(len(plan) + n_sizes), True, key=fits) - self.drop_last, 1)
 
-    def _report(self, regime: str) -> None:
+    def _report(self) -> None:
         """Say once what steps there are."""
         budget = self.batch_size * self.sampler.dataset.planner.chip_size**2
         parts = []
@@ -135,7 +136,7 @@ class MixedSizeBatchSampler(ChipBatchSampler):
                 f'{size} px: {chips} chips{times} ({chips * copies * size**2 / budget:.0%} of the usual pixels)'
             )
         print_log(
-            f'MixedSizeBatchSampler: {self.n_steps} steps per epoch; regime {regime}, per step and process '
+            f'MixedSizeBatchSampler: {self.n_steps} steps per epoch; regime {self.regime}, per step and process '
             f'{", ".join(parts)}',
             logger='current',
         )
@@ -158,8 +159,7 @@ class MixedSizeBatchSampler(ChipBatchSampler):
             dealt: How its chips are dealt to steps; default as they are here.
         """
         sampler, dealt = self.sampler, dealt or self.dealt
-        stage = stage_of(self.schedule, len(self.shares), self.epochs, sampler.seed, sampler.epoch)
-        numbers = apportion(dealt['n_steps'], self.shares[stage])
+        numbers = apportion(dealt['n_steps'], self._shares_of(sampler.epoch))
         counts, of_chip = np.array(dealt['per_step']), None
         if self.keep == 'zoom':
             size_of = self._split_images(numbers * counts)
@@ -167,6 +167,15 @@ class MixedSizeBatchSampler(ChipBatchSampler):
             of_chip = np.where(size_of[sampler.plan.image_idx] == of_chip, of_chip, -1)
         rng = np.random.default_rng((sampler.seed, sampler.epoch, 5))
         return mixed_epoch(sampler.plan, numbers, counts, dealt['lanes'], rng, of_chip)
+
+    def _shares_of(self, epoch: int) -> NDArray[np.float64]:
+        """(S,) shares of an epoch's steps."""
+        return self.shares[stage_of(self.schedule, len(self.shares), self.epochs, self.sampler.seed, epoch)]
+
+    def pixels(self, epoch: int) -> int:
+        """Network pixels that one process goes through in an epoch."""
+        of_step = self.chips * self.copies * np.square(self.sizes)
+        return int(apportion(self.n_steps, self._shares_of(epoch)) @ of_step)
 
     def _split_images(self, room: NDArray[np.int64]) -> NDArray[np.int64]:
         """(I,) the size at which each image is shown, where there is room for so many chips (S,)."""
@@ -176,7 +185,7 @@ class MixedSizeBatchSampler(ChipBatchSampler):
         return split_images(np.array(n_chips), room, np.random.default_rng((sampler.seed, sampler.epoch, 6)))
 
     def __iter__(self) -> Iterator[list[ChipKey]]:
-        sampler, planned = self.sampler, self.sampler.dataset.planner.chip_size
+        sampler = self.sampler
         sampler.plan_ahead()
         skip, self._skip = self._skip, None
         first, epoch = (0, self.epoch()) if skip is None else self._going_on(*skip)
@@ -188,13 +197,23 @@ class MixedSizeBatchSampler(ChipBatchSampler):
             for n in range(stop - int(self.per_step[s]) + sampler.rank, stop, sampler.world_size):
                 until = int(epoch.keep_until[n])
                 until = before + until if until >= 0 else -1
-                key = sampler.plan.key(int(epoch.rows[n]), before + step, until)
-                key = key.sized(self.sizes[s], planned) if self.keep == 'view' else key
+                key = self._key(int(epoch.rows[n]), s, before + step, until)
                 for copy in reversed(range(self.copies[s])):
                     # The image is needed again at once, but for the last copy.
                     kept = key._replace(keep_until=max(until, before + step + 1)) if copy else key
                     keys.append(kept.again(int(epoch.times[n]), copy))
             yield keys
+
+    def _key(self, row: int, s: int, *when: int) -> ChipKey:
+        """A chip of the plan in a size."""
+        key = self.sampler.plan.key(row, *when)
+        return key.sized(self.sizes[s], self.sampler.dataset.planner.chip_size) if self.keep == 'view' else key
+
+    def some_chips(self, s: int, n: int) -> list[ChipKey]:
+        """Chips of the plan, spread over it, in a size: to look at."""
+        plan = self.sampler.plan
+        rows = np.arange(len(plan)) if self.keep == 'view' else np.flatnonzero(plan.chip_size == self.sizes[s])
+        return [self._key(int(row), s) for row in rows[np.linspace(0, len(rows) - 1, n).astype(int)]]
 
     def __len__(self) -> int:
         return self.n_steps

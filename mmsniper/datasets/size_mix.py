@@ -6,7 +6,7 @@ Shapes: S sizes, K distributions, N steps. A size is the side of a chip in netwo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,32 +70,54 @@ def step_contents(
     Raises:
         ValueError: If no whole number of chips comes within 5 % of the pixels; with the batch size that would do.
     """
-    sides = np.array(sizes, np.int64)
-    if regime == 'B':
-        return np.full(len(sides), batch_size), np.ones(len(sides), np.int64)
-    # A copy costs what a chip does.
-    copies = (
-        np.maximum(np.rint((chip_size / sides) ** 2), 1).astype(np.int64) if regime == 'D+' else np.ones_like(sides)
-    )
-
-    def contents(batch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        budget = batch * chip_size**2
-        chips = np.rint(budget / (copies * sides**2)).astype(np.int64)
-        return chips, np.abs(chips * copies * sides**2 / budget - 1)
-
-    chips, off = contents(batch_size)
+    chips, copies, off = _contents(regime, sizes, batch_size, chip_size)
     if off.max() > TOLERANCE:
         worst = int(off.argmax())
-        fit = next(batch for batch in range(batch_size + 1, 10**9) if contents(batch)[1].max() <= TOLERANCE)
-        less = [batch for batch in range(1, batch_size) if contents(batch)[1].max() <= TOLERANCE]
-        of_copies = f' {copies[worst]} times' if copies[worst] > 1 else ''
+        size, times = sizes[worst], copies[worst]
+        less = fitting_batch(regime, sizes, chip_size, range(batch_size - 1, 0, -1))
+        more = fitting_batch(regime, sizes, chip_size, range(batch_size + 1, 10**9))
+        of_copies = f' {times} times' if times > 1 else ''
         raise ValueError(
             f'sizes: {batch_size} chips of {chip_size} px (train_dataloader.batch_size, planner.chip_size) have the '
-            f'pixels of {batch_size * chip_size**2 / (copies[worst] * sides[worst] ** 2):.2f} of {sides[worst]} px'
-            f'{of_copies}; {chips[worst]} of them are {off[worst]:.0%} off, more than {TOLERANCE:.0%}: write '
-            f'train_dataloader = dict(batch_size={" or ".join(map(str, [*less[-1:], fit]))})'
+            f'pixels of {batch_size * chip_size**2 / (times * size**2):.2f} of {size} px{of_copies}; {chips[worst]} of '
+            f'them are {off[worst]:.0%} off, more than {TOLERANCE:.0%}: write train_dataloader = dict(batch_size='
+            f'{" or ".join(str(batch) for batch in (less, more) if batch)})'
         )
     return chips, copies
+
+
+def fitting_batch(
+    regime: str, sizes: Sequence[int], chip_size: int, batches: Iterable[int], least: int = 1
+) -> int | None:
+    """The first of some batch sizes whose steps keep to their pixels; None if none does.
+
+    Args:
+        regime: Of REGIMES.
+        sizes: (S,)
+        chip_size: The planner's.
+        batches: Batch sizes.
+        least: Different chips that each step is to have.
+    """
+    for batch in batches:
+        chips, _, off = _contents(regime, sizes, batch, chip_size)
+        if off.max() <= TOLERANCE and chips.min() >= least:
+            return batch
+    return None
+
+
+def _contents(
+    regime: str, sizes: Sequence[int], batch_size: int, chip_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Chips and copies per step of each size, and by which share their pixels, which 'B' does not count, are off."""
+    sides = np.array(sizes, np.int64)
+    copies = np.ones_like(sides)
+    if regime == 'B':
+        return np.full(len(sides), batch_size), copies, np.zeros(len(sides))
+    if regime == 'D+':  # a copy costs what a chip does
+        copies = np.maximum(np.rint((chip_size / sides) ** 2), 1).astype(np.int64)
+    budget = batch_size * chip_size**2
+    chips = np.rint(budget / (copies * sides**2)).astype(np.int64)
+    return chips, copies, np.abs(chips * copies * sides**2 / budget - 1)
 
 
 def apportion(n: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from .batch_norm_calibration import BatchNormCalibrationHook
 from .batch_rate import BatchRateHook
+from .chip_timer import ChipTimerHook
 from .config_check import ConfigCheckHook
 from .data_check import DataCheckHook
 from .evaluation import EvaluationHook
@@ -13,6 +14,7 @@ __all__ = [
     'BatchNormCalibrationHook',
     'BatchRateHook',
     'ChipMonitorHook',
+    'ChipTimerHook',
     'ConfigCheckHook',
     'DataCheckHook',
     'EvaluationHook',

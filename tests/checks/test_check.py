@@ -18,6 +18,10 @@ ROOT = Path(__file__).parents[2]
 RECIPES = [
     'demo/sniper_tiny_shapes',
     'demo/sniper_rpn_tiny_shapes',
+    'mixed_sizes/sniper_faster-rcnn_r50_fpn_mixed_b+_coco',
+    'mixed_sizes/sniper_faster-rcnn_r50_fpn_mixed_d+_coco',
+    'mixed_sizes/sniper_faster-rcnn_r50_fpn_mixed_decreasing_coco',
+    'mixed_sizes/sniper_tiny_mixed_b+_shapes',
     'multi_scale/ms_faster-rcnn_r50_fpn_coco',
     'snip/snip_faster-rcnn_r50_fpn_coco',
     'sniper/sniper_cascade-mask-rcnn_r50_fpn_coco',
@@ -32,7 +36,7 @@ RECIPES = [
     'sniper/sniper_tood_r50_fpn_coco',
     'sniper/sniper_yolox_s_coco',
 ]
-ONE_GPU = ('demo', 'custom')
+ONE_GPU = ('demo', 'custom', 'tiny')
 
 
 @pytest.mark.parametrize('name', RECIPES)

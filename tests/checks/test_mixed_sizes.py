@@ -3,6 +3,8 @@
 import pytest
 from checked import check, only, said, written
 
+from mmsniper.checks import first_batch
+
 
 @pytest.fixture
 def mixed(tiny_cfg):
@@ -50,7 +52,46 @@ def test_batch_norm_of_the_size_that_has_the_fewest_chips(mixed, tmp_path):
     mixed.train_dataloader.batch_size = 8
     finding = only(check(mixed), 'batch norm', 'warning')
     assert 'take their statistics of 2 samples' in finding.what
-    assert finding.write == 'train_dataloader = dict(batch_size=32)'
+    assert finding.write == 'train_dataloader = dict(batch_size=31)', 'whose 7.75 are 8'
+    assert not said(check(written(mixed, finding.write, tmp_path / 'mended')), 'batch norm')
+    mixed.load_from = 'weights.pth'
+    assert 'norm_eval=True' in only(check(mixed), 'batch norm', 'warning').write
+    mixed.custom_hooks = [dict(type='mmsniper.BatchNormCalibrationHook')]
+    assert 'batch_size=31' in only(check(mixed), 'batch norm', 'warning').write, 'it refuses what is frozen'
+
+
+def test_a_transform_that_changes_the_size(mixed):
+    mixed.train_dataloader.dataset.pipeline.insert(3, dict(type='Pad', size=(160, 160)))
+    finding = said(check(mixed), 'mixed sizes', 'warning')[0]
+    assert 'a chip of 64 px comes out of the pipeline with 160 x 160' in finding.what
+
+
+def test_copies_that_differ_by_a_flip_alone(mixed):
+    mixed.train_dataloader.batch_sampler.regime = 'D+'
+    pipeline = mixed.train_dataloader.dataset.pipeline
+    finding = only(check(mixed), 'mixed sizes', 'warning')
+    assert "'D+' has 4 copies of a chip" in finding.what and 'twice alike' in finding.what
+    pipeline.insert(3, dict(type='PhotoMetricDistortion'))
+    assert not said(check(mixed), 'mixed sizes', 'warning')
+
+
+@pytest.mark.parametrize(
+    ('regime', 'samples'), [('B', '2 samples of 128 px'), ('B+', '8 samples of 64 px'), ('D+', '8 samples of 64 px')]
+)
+def test_memory_is_of_the_heaviest_step(mixed, regime, samples):
+    mixed.train_dataloader.batch_sampler.regime = regime
+    assert samples in only(check(mixed, batch=True, device='cpu'), 'memory', 'note').what
+
+
+def test_lack_of_memory_is_mended_by_a_batch_that_keeps_its_pixels(mixed, monkeypatch):
+    monkeypatch.setattr(first_batch, 'total_memory', lambda: 10**6)
+    assert 'batch_size=1)' in only(check(mixed, batch=True), 'memory', 'warning').write
+    mixed.custom_hooks = [dict(type='mmsniper.BatchRateHook')]
+    assert 'accumulative_counts' not in only(check(mixed, batch=True), 'memory', 'warning').write, 'it refuses it'
+    mixed.train_dataloader.batch_sampler.sizes = [(96, 0.5), (128, 0.5)]
+    mixed.train_dataloader.batch_size = 4
+    finding = only(check(mixed, batch=True), 'memory', 'warning')
+    assert 'No smaller number of chips keeps to its pixels' in finding.why
 
 
 def test_what_cannot_be_drawn_is_an_error_with_the_number_that_works(mixed):

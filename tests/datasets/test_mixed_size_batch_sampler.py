@@ -107,6 +107,8 @@ def test_of_the_same_zoom_every_image_is_planned_for_one_size(dataset):
         mine = [n for n in range(len(plan)) if size_of.get(int(plan.image_idx[n])) == plan.chip_size[n]]
         missing = Counter(plan.key(n)[:3] for n in mine) - shown
         assert missing.total() < 0.1 * len(mine), 'cut a little, as plans are'
+        epoch = batches.epoch()
+        assert epoch.n_left_out + (epoch.times > 0).sum() < 0.2 * len(epoch.rows), 'as many as fill the last steps'
     assert (1, 96, 96) in windows and (1, 192, 192) in windows, 'zoom 1 stays zoom 1'
 
 

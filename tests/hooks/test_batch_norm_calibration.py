@@ -176,7 +176,7 @@ def test_heads_label_as_in_the_last_epochs_and_errors_of_theirs_are_seen(call, t
         call()  # and not as an error of the config
 
 
-def test_of_whole_images_it_takes_training_batches(call, tiny_cfg, chips):
+def test_a_config_of_whole_images_is_calibrated_at_the_zoom_of_its_test(call, tiny_cfg, chips):
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations', with_bbox=True),
@@ -192,10 +192,18 @@ def test_of_whole_images_it_takes_training_batches(call, tiny_cfg, chips):
     cfg.model.train_cfg = plain.model.train_cfg
     old, new = call(cfg=cfg)
     assert differing(old['state_dict'], new['state_dict']) == {'running_mean', 'running_var', 'num_batches_tracked'}
-    assert new['meta']['calibrated'] == dict(images=4), 'all there are'
-    assert not differing(call(cfg=cfg)[1]['state_dict'], new['state_dict'])
-    with pytest.raises(SystemExit, match='the config trains on whole images'):
-        call('--zoom', 2.0, cfg=cfg)
+    assert new['meta']['calibrated']['scale'] == 1.5, "the test pipeline's"
+    _, other = call('--zoom', 0.5, cfg=cfg)
+    assert 'running_var' in differing(other['state_dict'], new['state_dict'])
+    old, trained = call('--train', cfg=cfg)
+    assert differing(old['state_dict'], trained['state_dict']) == {'running_mean', 'running_var', 'num_batches_tracked'}
+    assert trained['meta']['calibrated'] == dict(images=4), 'all there are'
+    assert not differing(call('--train', cfg=cfg)[1]['state_dict'], trained['state_dict'])
+    with pytest.raises(SystemExit, match='--train is what the config trains on'):
+        call('--zoom', 2.0, '--train', cfg=cfg)
+    cfg.train_dataloader.dataset.pipeline[1] = dict(type='LoadPanopticAnnotations')
+    with pytest.raises(SystemExit, match='the training pipeline has .*LoadPanopticAnnotations.*: say --train'):
+        call(cfg=cfg)
 
 
 def test_the_tool_refuses_by_name(call, tiny_cfg, tmp_path):
