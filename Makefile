@@ -47,7 +47,7 @@ bench: env  ## measure what an epoch costs, into benchmarks/RESULTS.md: half an 
 	$(BIN)/python benchmarks/step.py --network r50
 	$(BIN)/python benchmarks/report.py
 
-weights: env  ## train the model zoo's small detectors into weights/; HITUAV=FOLDER BCCD=FOLDER: an hour each on one core
+weights: env  ## train the model zoo's small detectors into weights/; HITUAV=FOLDER BCCD=FOLDER: some twenty minutes each on one core
 	$(BIN)/python benchmarks/weights.py $(if $(HITUAV),--hituav $(HITUAV)) $(if $(BCCD),--bccd $(BCCD))
 
 wheel-check: env  ## build the wheel, install it beside the environment, use it through mim

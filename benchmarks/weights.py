@@ -3,7 +3,7 @@
 python benchmarks/weights.py [--hituav FOLDER] [--bccd FOLDER] [--out weights]
 
 The one on generated shapes is make demo's; HIT-UAV's FOLDER has train.json, val.json, train/, val/, BCCD's
-annotations.json and images/, of which every fifth image is tested on. One after the other, on one thread, some fifty
+annotations.json and images/, of which every fifth image is tested on. One after the other, on one thread, some twenty
 minutes each; interrupted, it goes on. A file is named after its SHA-256, as mmdet's are.
 """
 

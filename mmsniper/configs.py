@@ -1,9 +1,14 @@
-"""Our config files and tools: where they lie, in an installed package and in a clone, and what they are called."""
+"""Our config files and tools: where they lie, in an installed package and in a clone, and what is called how."""
 
 from __future__ import annotations
 
 import difflib
 from pathlib import Path
+
+
+def type_name(kind: object) -> str:
+    """A type in a config, a string or a class, without its scope."""
+    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def home() -> Path:

@@ -7,7 +7,7 @@ import warnings
 
 from mmengine.config import Config, ConfigDict
 
-from .configs import config_path
+from .configs import config_path, type_name
 
 # Heads that leave out what the assigners in train_cfg leave out.
 ASSIGNED_HEADS = (
@@ -76,6 +76,8 @@ def on_chips(base: ConfigDict, max_epochs: int | None = None) -> None:
             'on_chips(_base_) needs a base with a model and a train_dataloader, such as mmdet::retinanet/...'
         )
     label_by_range(base.model)
+    if type_name((base.model.get('bbox_head') or {}).get('type')).startswith('RTMDetIns'):
+        base.find_unused_parameters = True  # its masks' kernels have no gradient where nothing is valid
     steps = pipelines(base.train_dataloader.dataset)
     kind = 'instance' if any(step.get('with_mask') for step in steps) else 'detection'
     ours = read(f'datasets/sniper_coco_{kind}.py')
@@ -216,32 +218,53 @@ def label_by_range(model: ConfigDict) -> None:
     """Make a detector label by valid range, in place.
 
     Raises:
-        ValueError: If it labels in a way that is not known to follow valid ranges; names what does.
+        ValueError: If it labels in a way that is not known to follow valid ranges, or learns from maps that chips have
+            not; names what does.
     """
     labels = read('models/sniper_two_stage.py')
     train_cfg = model.get('train_cfg') or ConfigDict()
     head = model.get('bbox_head') or {}
+    kind = type_name(head.get('type', model.type))
+    if model.get('semantic_head') or (model.get('roi_head') or {}).get('semantic_head'):
+        raise ValueError(
+            f'on_chips: the semantic_head of {type_name(model.type)} learns from maps of all pixels, and chips have '
+            'boxes and masks of objects alone: model = dict(roi_head=dict(semantic_head=None)), or another detector'
+        )
     if 'rpn' in train_cfg:
-        known(model.rpn_head.type, ['RPNHead'])
-        known(train_cfg.rpn.assigner.type, ['MaxIoUAssigner'])
-        train_cfg.rpn.assigner.update(labels.rpn_labels.assigner)
+        known(type_name(model.rpn_head.type), ['RPNHead'])
+        if not by_range(train_cfg.rpn.assigner):
+            known(type_name(train_cfg.rpn.assigner.type), ['MaxIoUAssigner'])
+            train_cfg.rpn.assigner.update(labels.rpn_labels.assigner)
         train_cfg.rpn.allowed_border = -1  # chips are cut anywhere, so anchors across their border count
         stages = train_cfg.get('rcnn') or []
         for stage in stages if isinstance(stages, (list, tuple)) else [stages]:
-            known(stage.assigner.type, ['MaxIoUAssigner'])
-            known(stage.sampler.type, ['RandomSampler'])
-            stage.assigner.type = labels.roi_labels.assigner.type
-            sampler = dict(labels.roi_labels.sampler)
-            sampler.pop('_delete_')
-            stage.sampler = sampler
-    elif head.get('type') in OWN_HEADS:
-        head.type = OWN_HEADS[head.type]
-        model.type = OWN_DETECTORS.get(model.type, model.type)
-    else:
-        known(head.get('type', model.type), ASSIGNED_HEADS)
+            if not by_range(stage.assigner):
+                known(type_name(stage.assigner.type), ['MaxIoUAssigner'])
+                stage.assigner.type = labels.roi_labels.assigner.type
+            if not by_range(stage.sampler):
+                known(type_name(stage.sampler.type), ['RandomSampler'])
+                sampler = dict(labels.roi_labels.sampler)
+                sampler.pop('_delete_')
+                stage.sampler = sampler
+    elif kind in OWN_HEADS:
+        detector = kind.removesuffix('Head')
+        if detector in OWN_DETECTORS and type_name(model.type) not in (detector, type_name(OWN_DETECTORS[detector])):
+            raise ValueError(
+                f'on_chips: of detectors with a {kind}, {detector} is known to go by valid range, not '
+                f'{model.type}: inherit it from {OWN_DETECTORS[detector]}, and say so in the config'
+            )
+        head.type = OWN_HEADS[kind]
+        model.type = OWN_DETECTORS.get(detector, model.type)
+    elif not by_range(head):
+        known(kind, ASSIGNED_HEADS)
         for name in ('initial_assigner', 'assigner'):  # TOOD has two, one after the other
-            if name in train_cfg and not train_cfg[name].type.startswith('mmsniper.ValidRange'):
-                train_cfg[name].update(type='mmsniper.ValidRange', assigner=train_cfg[name].type)
+            if name in train_cfg and not by_range(train_cfg[name]):
+                train_cfg[name].update(type='mmsniper.ValidRange', assigner=type_name(train_cfg[name].type))
+
+
+def by_range(part: dict) -> bool:
+    """Whether a head, an assigner or a sampler is one of ours that goes by valid range."""
+    return type_name(part.get('type')).startswith('ValidRange')
 
 
 def known(kind: str, kinds: object) -> None:

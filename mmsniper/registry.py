@@ -12,6 +12,7 @@ from mmengine import registry as parents
 from mmengine.registry import Registry
 
 from .compat import allow_mmengine_checkpoints
+from .configs import type_name as type_name
 from .inherit import allow_mmsniper_bases
 
 allow_mmengine_checkpoints()
@@ -29,11 +30,6 @@ METRICS = Registry(
     'metric', parent=parents.METRICS, scope='mmsniper', locations=['mmsniper.mining', 'mmsniper.evaluation']
 )
 HOOKS = Registry('hook', parent=parents.HOOKS, scope='mmsniper', locations=['mmsniper.hooks'])
-
-
-def type_name(kind: object) -> str:
-    """A type in a config, a string or a class, without its scope."""
-    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def chip_dataset_of(cfg: Mapping) -> dict | None:

@@ -142,6 +142,20 @@ def test_heads_that_would_learn_wrong_are_refused(load, plain, named):
         load(ON_CHIPS.format(plain, ''))
 
 
+@pytest.mark.parametrize('plain', ['htc/htc_r50_fpn_1x_coco', 'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco'])
+def test_what_learns_from_maps_is_refused(load, plain):
+    with pytest.raises(ValueError, match='the semantic_head of .* learns from maps of all pixels'):
+        load(ON_CHIPS.format(plain, ''))
+
+
+def test_a_head_in_a_detector_that_is_not_known_with_it_is_refused(load):
+    text = ON_CHIPS.format('dino/dino-4scale_r50_8xb2-12e_coco', '').replace(
+        'on_chips(_base_', "_base_.model.type = 'MyDINO'\non_chips(_base_"
+    )
+    with pytest.raises(ValueError, match='of detectors with a DINOHead, DINO is known .*, not MyDINO'):
+        load(text)
+
+
 def test_what_is_left_out_of_the_pipeline_is_said(load):
     steps = "[dict(type='LoadImageFromFile', to_float32=True), dict(type='PhotoMetricDistortion')]"
     text = ON_CHIPS.format('retinanet/retinanet_r50_fpn_1x_coco', '')
@@ -215,13 +229,33 @@ def test_a_schedule_is_shortened_in_proportion(load):
     assert tood.model.train_cfg.assigner == dict(type='mmsniper.ValidRange', assigner='TaskAlignedAssigner', topk=13)
 
 
-def test_a_base_that_labels_by_range_stays_as_it_is(load):
-    head = load(
-        ON_CHIPS.format('atss/atss_r50_fpn_1x_coco', 'label_by_range(_base_.model)').replace(
-            'on_chips\n\n', 'label_by_range, on_chips\n\n'
-        )
+@pytest.mark.parametrize(
+    'plain',
+    [
+        'atss/atss_r50_fpn_1x_coco',
+        'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco',
+        'dino/dino-4scale_r50_8xb2-12e_coco',
+        'tood/tood_r50_fpn_1x_coco',
+        'yolox/yolox_s_8xb8-300e_coco',
+    ],
+)
+def test_a_base_that_labels_by_range_stays_as_it_is(load, plain):
+    once = load(ON_CHIPS.format(plain, ''))
+    twice = load(
+        ON_CHIPS.format(plain, 'label_by_range(_base_.model)').replace('on_chips\n\n', 'label_by_range, on_chips\n\n')
     )
-    assert head.model.train_cfg.assigner.assigner == 'ATSSAssigner'
+    assert plain_dict(twice.model) == plain_dict(once.model)
+
+
+def test_types_may_be_written_with_their_scope(load):
+    text = ON_CHIPS.format('retinanet/retinanet_r50_fpn_1x_coco', '').replace(
+        'on_chips(_base_', "_base_.model.bbox_head.type = 'mmdet.RetinaHead'\non_chips(_base_"
+    )
+    assert load(text).model.train_cfg.assigner.type == 'mmsniper.ValidRange'
+
+
+def test_masks_without_kernels_do_not_stop_several_processes(load):
+    assert load(ON_CHIPS.format('rtmdet/rtmdet-ins_s_8xb32-300e_coco', '')).find_unused_parameters
 
 
 def test_a_schedule_keeps_a_length(load):

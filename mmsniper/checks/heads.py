@@ -14,7 +14,7 @@ from mmdet.models.task_modules.samplers import BaseSampler, PseudoSampler
 from torch import nn
 
 from ..inherit import ASSIGNED_HEADS, OWN_DETECTORS, OWN_HEADS
-from ..models import ValidRange, ValidRangeRoIAssigner, ValidRangeSampler
+from ..models import ValidRange, ValidRangeDINO, ValidRangeDINOHead, ValidRangeRoIAssigner, ValidRangeSampler
 from .findings import ERROR, NOTE, WARNING, Finding
 from .planned_run import PlannedRun
 
@@ -55,6 +55,18 @@ def check_valid_ranges(run: PlannedRun) -> Iterator[Finding]:
             f'{_said(ours)} label{"s" if len(ours) == 1 else ""} by valid range, but the data are no chips',
             "Their ground truth has no valid flags, so the first step fails; use mmdet's own, or ChipDataset.",
             "_base_ = ['configs/_base_/datasets/sniper_coco_detection.py', ...]",
+        )
+    elif (
+        run.chips is not None
+        and not isinstance(run.model, ValidRangeDINO)
+        and (heads := [name for name, part in run.model.named_modules() if isinstance(part, ValidRangeDINOHead)])
+    ):
+        yield Finding(
+            ERROR,
+            'valid ranges',
+            f'{heads[0]} (ValidRangeDINOHead) in a {type(run.model).__name__}',
+            'It makes denoising queries of invalid objects, too, and the first step fails.',
+            f'model = dict(type={OWN_DETECTORS["DINO"]!r})',
         )
     elif run.chips is not None and plain:
         lines = lines_for(plain)

@@ -41,13 +41,16 @@ OF_POINTS = DynamicSoftLabelAssigner, SimOTAAssigner
 
 @TASK_UTILS.register_module()
 class ValidRange(BaseAssigner):
-    """Any of mmdet's assigners, for chips: only valid ground truth makes positives (SNIPER, sec. 3.4).
+    """An assigner of mmdet's, for chips: only valid ground truth makes positives (SNIPER, sec. 3.4).
+
+    It is one that gives boxes to priors or queries, as all do but those of masks.
 
     A prior that would be background is left out if the assigner, asked for the invalid boxes alone, gives it to one; if
     its box overlaps an invalid box by an IoU above ``invalid_iou_thr``; or if more than ``region_iof_thr`` of its box
     lies in an ignored region. The box of an anchor is the anchor. That of a query or a point is its prediction; for
     regions, that of a point is its cell, since a first prediction may be no box at all. Queries are left out by their
-    boxes alone: an assigner gives one to every object, near or not. A positive stays one, whatever lies behind it.
+    boxes alone, as an assigner gives one to every object, near or not; and not where a valid box overlaps them more,
+    as nothing else teaches them that it has its query already. A positive stays one, whatever lies behind it.
 
     In a config that inherits one of mmdet's, the assigner's name is all there is to write; its settings stay there::
 
@@ -60,7 +63,7 @@ class ValidRange(BaseAssigner):
         **kwargs: Settings of the assigner; ``ignore_iof_thr`` has no effect.
 
     Raises:
-        TypeError: If the assigner is something else.
+        TypeError: If the assigner is something else, or assigns something else than boxes.
         ValueError: If there is no assigner, or settings besides a whole one.
     """
 
@@ -89,6 +92,11 @@ class ValidRange(BaseAssigner):
             assigner = MMDET_TASK_UTILS.build(dict(kwargs, type=assigner) if isinstance(assigner, str) else assigner)
         self.assigner: BaseAssigner = assigner
         self._signature = signature(assigner.assign)
+        if not {'pred_instances', 'gt_instances'} <= self._signature.parameters.keys():
+            raise TypeError(
+                f'{type(assigner).__name__} does not take pred_instances and gt_instances, as those do that ValidRange '
+                'makes go by valid range: see configs/sniper/README.md'
+            )
         self.invalid_iou_thr = invalid_iou_thr
         self.region_iof_thr = region_iof_thr
 
@@ -104,9 +112,17 @@ class ValidRange(BaseAssigner):
         Returns:
             The assigner's, with ``gt_inds`` (N,): 1-based index of the matched box of ``gt_instances``, 0 background,
             -1 left out.
+
+        Raises:
+            ValueError: If the ground truth has no boxes, or was not packed by ``PackChipInputs``.
         """
         given = self._signature.bind(*args, **kwargs)
         predicted, gt_instances = given.arguments['pred_instances'], given.arguments['gt_instances']
+        if 'bboxes' not in gt_instances:
+            raise ValueError(
+                f'{type(self.assigner).__name__} in a head that gives it no boxes of the ground truth, by which '
+                "ValidRange goes (MaskFormer's and Mask2Former's give masks alone): train it on all objects of a chip"
+            )
         regions = regions_of(gt_instances, given.arguments.pop('gt_instances_ignore', None))
         valid = chip_labels(gt_instances).valid
 
@@ -129,7 +145,8 @@ class ValidRange(BaseAssigner):
         boxes = cells = predicted.priors if has_priors else predicted.bboxes.detach()
         if isinstance(self.assigner, OF_POINTS):
             boxes, cells = predicted.bboxes.detach(), bbox_cxcywh_to_xyxy(predicted.priors)
-        leave_out_background(result, boxes, gt_instances.bboxes[invalid], iou_thr, 'iou')
+        nearer = None if has_priors else gt_instances.bboxes[taught]
+        leave_out_background(result, boxes, gt_instances.bboxes[invalid], iou_thr, 'iou', nearer)
         leave_out_background(result, cells, regions, self.region_iof_thr, 'iof')
         return result
 

@@ -26,8 +26,10 @@ class _LabelledOnly(nn.Module):
 
     def forward(self, scores: Tensor, labels: Tensor, **kwargs: Any) -> Tensor:
         """Scores (N, classes), labels (N,) with ``LEFT_OUT`` for points that teach nothing."""
-        labelled = labels != LEFT_OUT
-        return self.loss(scores[labelled], labels[labelled], **kwargs)
+        left_out = labels == LEFT_OUT
+        # By weight: of no points at all, mmcv's focal loss on a GPU cannot be asked.
+        weight = (~left_out).to(scores.dtype)
+        return self.loss(scores, labels.masked_fill(left_out, scores.shape[1]), weight=weight, **kwargs)
 
 
 @MODELS.register_module()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -56,13 +57,13 @@ class ValidRangeDETRHead(_LabelledQueries, DETRHead):
 
     Args:
         num_classes: Number of classes.
-        loss_cls: Config of the classification loss, as for ``DETRHead``.
+        loss_cls: Config of the classification loss; None = that of ``DETRHead``.
         **kwargs: As for ``DETRHead``.
     """
 
-    def __init__(self, num_classes: int, *, loss_cls: dict, **kwargs: Any) -> None:
+    def __init__(self, num_classes: int, *, loss_cls: dict | None = None, **kwargs: Any) -> None:
         # DETRHead weighs the background so itself, but not in a class that inherits it.
-        loss_cls = dict(loss_cls)
+        loss_cls = dict(loss_cls or signature(DETRHead).parameters['loss_cls'].default)
         weight = loss_cls.get('class_weight')
         background = loss_cls.pop('bg_cls_weight', weight)
         if weight is not None:

@@ -59,7 +59,9 @@ def in_range(sizes: Tensor, limits: Tensor) -> Tensor:
     return (sizes >= limits[..., 0]) & (sizes < limits[..., 1])
 
 
-def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, thr: float, mode: str) -> None:
+def leave_out_background(
+    result: AssignResult, priors: Tensor, bboxes: Tensor, thr: float, mode: str, nearer: Tensor | None = None
+) -> None:
     """Withdraw the label background, in place, from priors that overlap a box by more than `thr`.
 
     Priors with a positive label keep it: the object they matched is there, whatever lies behind it.
@@ -70,11 +72,20 @@ def leave_out_background(result: AssignResult, priors: Tensor, bboxes: Tensor, t
         bboxes: (R, 4).
         thr: Overlap above which a prior is left out.
         mode: 'iou', or 'iof' for the share of the prior that lies in the box.
+        nearer: (V, 4), boxes of which none overlaps a prior more than the others do, if that is left out.
     """
-    if len(bboxes) and len(priors):
+
+    def most(boxes: Tensor) -> Tensor:
         # Predictions may be of half precision, in which the area of a large box is infinite.
-        overlaps = bbox_overlaps(get_box_tensor(priors).float(), get_box_tensor(bboxes).float(), mode=mode)
-        result.gt_inds[(overlaps.max(dim=1).values > thr) & (result.gt_inds == 0)] = -1
+        overlaps = bbox_overlaps(get_box_tensor(priors).float(), get_box_tensor(boxes).float(), mode=mode)
+        return overlaps.max(dim=1).values
+
+    if len(bboxes) and len(priors):
+        found = most(bboxes)
+        left_out = found > thr
+        if nearer is not None and len(nearer):
+            left_out &= found >= most(nearer)
+        result.gt_inds[left_out & (result.gt_inds == 0)] = -1
 
 
 def plain_instances(gt_instances: InstanceData, which: Tensor | slice = slice(None)) -> InstanceData:

@@ -48,6 +48,14 @@ def test_one_stage_and_sets(tiny_cfg, tmp_path, name):
     assert not said(check(mended), 'valid ranges')
 
 
+def test_a_head_of_dino_in_plain_dino(tiny_cfg, tmp_path):
+    tiny_cfg.model = mmdet_model('dino/dino-4scale_r50_8xb2-12e_coco')
+    tiny_cfg.model.bbox_head.type = 'mmsniper.ValidRangeDINOHead'
+    finding = only(check(tiny_cfg), 'valid ranges', 'error')
+    assert 'bbox_head (ValidRangeDINOHead) in a DINO' in finding.what
+    assert not said(check(written(tiny_cfg, finding.write, tmp_path / 'mended')), 'valid ranges')
+
+
 def test_one_line_where_there_is_nothing_to_write(tiny_cfg):
     for name, labeller in (
         ('ddod/ddod_r50_fpn_1x_coco', 'ATSSAssigner'),

@@ -131,7 +131,11 @@ def test_chips_of_every_kind_train(build, mixed_chips, name):
         assert all(torch.isfinite(value) for value in parts.values()), parts
         model.zero_grad()
         total.backward()
-        assert all(part.grad is None or torch.isfinite(part.grad).all() for part in model.parameters())
+        gradients = {part: value.grad for part, value in model.named_parameters() if value.requires_grad}
+        missing = {part for part, gradient in gradients.items() if gradient is None}
+        # Where nothing is valid, mmdet's masks have none, for which configs on chips set find_unused_parameters.
+        assert not missing or (name == 'rtmdet_ins' and all('kernel' in part for part in missing)), missing
+        assert all(torch.isfinite(gradient).all() for gradient in gradients.values() if gradient is not None)
 
 
 @pytest.mark.parametrize('name', ['fcos', *DENSE, *SETS])
@@ -151,10 +155,16 @@ CASES = dict(
 )
 
 
-@pytest.mark.parametrize('name', [*DENSE, *SETS])
+@pytest.mark.parametrize('name', ['fcos', *DENSE, *SETS])
 def test_classification_teaches_exactly_what_has_a_label(build, name, monkeypatch):
     model, gt_inds, scores = build(name), [], []
     inner, by_feat = ValidRange.assign, model.bbox_head.loss_by_feat
+    targets = model.bbox_head._get_targets_single
+
+    def fcos_targets(*args, **kwargs):
+        found = targets(*args, **kwargs)
+        gt_inds.append(found[0].where(found[0] < 0, (found[0] < 2).long()))
+        return found
 
     def assign(self, *args, **kwargs):
         result = inner(self, *args, **kwargs)
@@ -172,6 +182,8 @@ def test_classification_teaches_exactly_what_has_a_label(build, name, monkeypatc
             args = (args[0], on_object, *args[2:])
         return by_feat(*args, **kwargs)
 
+    if name == 'fcos':
+        monkeypatch.setattr(model.bbox_head, '_get_targets_single', fcos_targets)
     monkeypatch.setattr(ValidRange, 'assign', assign)
     monkeypatch.setattr(model.bbox_head, 'loss_by_feat', loss_by_feat)
     for case, of_first in CASES.items():

@@ -220,6 +220,31 @@ def test_an_assigner_of_nothing_is_refused():
             ValidRange(wrong)
 
 
+def test_a_query_nearer_to_a_valid_object_than_to_an_invalid_one_is_background():
+    """DETR learns from this alone that an object has its query already."""
+    valid, beside = [0.0, 0.0, 40.0, 40.0], [0.0, 0.0, 40.0, 80.0]
+    predicted = InstanceData(bboxes=torch.tensor([valid, valid, beside]), scores=torch.tensor([[0.9], [0.8], [0.7]]))
+    gt = InstanceData(
+        bboxes=torch.tensor([valid, beside]),
+        labels=torch.tensor([0, 0]),
+        valid=torch.tensor([True, False]),
+        metainfo=dict(valid_range=(0.0, 50.0)),
+    )
+    costs = [dict(type='ClassificationCost', weight=1.0)]
+    assigner = ValidRange('HungarianAssigner', match_costs=costs)
+    found = assigner.assign(pred_instances=predicted, gt_instances=gt, img_meta=dict(img_shape=(100, 100)))
+    assert found.gt_inds.tolist() == [1, 0, -1]
+
+
+def test_what_gives_no_boxes_is_refused():
+    costs = [dict(type='ClassificationCost', weight=1.0)]
+    with pytest.raises(TypeError, match='TopkHungarianAssigner does not take pred_instances'):
+        ValidRange('TopkHungarianAssigner', topk=4)
+    masks = InstanceData(masks=torch.zeros(1, 9, 9), labels=torch.tensor([0]))
+    with pytest.raises(ValueError, match='HungarianAssigner in a head that gives it no boxes'):
+        ValidRange('HungarianAssigner', match_costs=costs).assign(masks, masks, None)
+
+
 def test_what_a_tiny_invalid_object_would_be_given_by_low_quality_is_no_background():
     """RetinaNet gives each object its best anchor, however little that overlaps."""
     ours = Labeller('anchors', min_pos_iou=0.0)
