@@ -67,7 +67,7 @@ def main() -> None:
     cfg.merge_from_dict(args.cfg_options or {})
     try:
         inferencer = MultiScaleInferencer(cfg, args.checkpoint, tta=args.tta, device=args.device, show_progress=False)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise SystemExit(f'error: {error}') from error
     inferencer.report_thr = args.score_thr
     if args.draw_focus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -24,10 +25,10 @@ from .focus.search import FocusSettings, check_branch, focus_settings, focused
 from .limits import PER_TILE, describe, own_limit
 from .masks import unpasted_masks
 from .merging import check_nms, from_view, merge
-from .padding import longest_side, padded, padded_to_strides
+from .padding import divisor_of, longest_side, padded, padded_to_strides
 from .pyramid import FOLLOWS, Ranges, choose_pyramid, say_if_reduced, say_if_untaught
 from .tta_inputs import image_size, images_of, name_of, no_instances
-from .views import View, batch_shape, batches, choose_views
+from .views import View, batches, choose_views
 
 DEFAULTS = dict(
     scales=FOLLOWS,
@@ -40,8 +41,6 @@ DEFAULTS = dict(
     batch_pixels=2048**2,
     focus=None,
 )
-# Of views that FocusChips make, no two have the same shape; a batch may be a tenth padding.
-FOCUS_SLACK = 1.1
 # Who tests an RPN, to mine or for recall, wants every proposal.
 RPN_DEFAULTS = dict(score_thr=0.0, max_per_img=-1)
 # What a setting may be, and whether it is; the others are checked where they are used.
@@ -62,10 +61,11 @@ class MultiScaleChipTTA(BaseTTAModel):
     """Wraps any mmdet detector that predicts ``pred_instances``; mmdet's ``tools/test.py --tta`` drives it.
 
     ``tta_pipeline`` loads and packs the image, without resizing it; with ``mmsniper.OpenImage`` in it, each view is
-    read from the file instead. Views are cut from it here, on the model's device: first all are chosen, then run in
-    batches of one shape, then merged. A canvas larger than ``max_canvas`` is cut into tiles; one smaller than a chip of
-    the planner is padded to it, as in training, which a network relies on. A batch may hold images of any sizes. An
-    RPN's proposals are put together without suppression, and all are kept unless ``tta_cfg`` says otherwise.
+    read from the file instead. Views are cut from it here, on the model's device: first all are chosen, then those that
+    the preprocessor pads to one shape are run together, then merged. A canvas larger than ``max_canvas`` is cut into
+    tiles; one smaller than a chip of the planner is padded to it, as in training, which a network relies on. Images of
+    a batch may have any sizes. An RPN's proposals are put together without suppression, and all are kept unless
+    ``tta_cfg`` says otherwise.
 
     Args:
         module: The detector or its config.
@@ -123,7 +123,7 @@ class MultiScaleChipTTA(BaseTTAModel):
         self.scales: tuple[Scale, ...] = ()
         self.ranges: Ranges = []
         self.refocus(cfg['focus'])
-        self.keep_focus = self.said_too_far = False
+        self.keep_focus = self.said_too_far = self.said_order = False
         for key, (what, good) in SETTINGS.items():
             if not good(cfg[key]):
                 raise ValueError(f'tta_cfg: {key} is {what}; got {cfg[key]!r}')
@@ -169,7 +169,6 @@ class MultiScaleChipTTA(BaseTTAModel):
             ValueError: If one is malformed, there is but one scale, or the detector has no trained ``FocusHead``.
         """
         self.given_focus = focus
-        self.slack = 1.0 if focus is None else FOCUS_SLACK
         self.focus: list[FocusSettings | None] = []
         if focus is not None:
             check_branch(self.module)
@@ -221,14 +220,17 @@ class MultiScaleChipTTA(BaseTTAModel):
         samples: Sequence[DetDataSample],
         views: Sequence[View],
         n_before: int = 0,
+        of_pyramid: bool = True,
     ) -> list[tuple[View, DetDataSample]]:
-        """Detect in views, those of one shape together.
+        """Detect in views, those that are padded to one shape together.
 
         Args:
             images: Per image (3, H, W), or its file.
             samples: Per image its data sample.
             views: Views of these images.
             n_before: Views that ``on_progress`` has been told of.
+            of_pyramid: Each scale answers for its range. Else one that is not the finest answers for what is smaller,
+                too: :func:`~mmsniper.models.focus.search.focused` sorts out what finer ones show.
 
         Returns:
             Per view a data sample whose ``pred_instances`` are in the image frame, of the scale's range, and whole.
@@ -236,8 +238,8 @@ class MultiScaleChipTTA(BaseTTAModel):
         done: list[tuple[View, DetDataSample]] = []
         device = next(self.module.parameters()).device
         on_device = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
-        for batch in batches(views, self.batch_pixels, self.slack):
-            shape = batch_shape(batch)
+        divisor = divisor_of(self.module)
+        for batch in batches(views, self.batch_pixels, divisor):
             # The detector is to leave boxes in the view frame: what it takes for the original image is the view.
             shown = [DetDataSample(metainfo={**samples[view.image_idx].metainfo, **view.meta}) for view in batch]
             inputs = [padded(view.cut(on_device[view.image_idx], device), view.padded, self.module) for view in batch]
@@ -252,10 +254,10 @@ class MultiScaleChipTTA(BaseTTAModel):
                 full = self.view_limit is not None and len(found) >= self.view_limit
                 full = full and bool((found.scores >= self.report_thr).all())
                 low, high = self.ranges[view.scale_idx]
-                if self.given_focus is not None and view.scale_idx:
-                    low = 0.0  # what finer scales do not look at is sorted out there
+                if view.scale_idx and not of_pyramid:
+                    low = 0.0
                 instances = from_view(found, view, size, (low, high))
-                meta = dict(whole.metainfo, n_full_views=int(full), view_pixels=shape[0] * shape[1])
+                meta = dict(whole.metainfo, n_full_views=int(full), view_pixels=math.prod(view.canvas(divisor)))
                 seen = DetDataSample(metainfo=meta, pred_instances=instances)
                 if 'focus' in sample:
                     seen.focus = sample.focus

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 # Longest side of a view in network pixels.
 LONGEST = 2048
+# What most networks' strides want.
+STRIDES = 32
 
 
 def longest_side(detector: nn.Module, chip_size: int) -> int:
@@ -21,7 +23,7 @@ def longest_side(detector: nn.Module, chip_size: int) -> int:
         detector: Which.
         chip_size: Side of its training samples, network pixels; 0 = not known, or of any size.
     """
-    if not chip_size or not isinstance(detector, DetectionTransformer):
+    if not chip_size or not tells_shares(detector):
         return LONGEST
     print_log(
         f'MultiScaleChipTTA shows {type(detector).__name__} tiles of {chip_size} px, a chip, as it tells boxes as '
@@ -29,6 +31,11 @@ def longest_side(detector: nn.Module, chip_size: int) -> int:
         'current',
     )
     return chip_size
+
+
+def tells_shares(detector: nn.Module) -> bool:
+    """Whether a detector tells boxes as shares of what it sees, as DETR and its kin do."""
+    return isinstance(detector, DetectionTransformer)
 
 
 def padded(image: Tensor, shape: tuple[int, int], detector: nn.Module) -> Tensor:
@@ -59,6 +66,12 @@ def padded(image: Tensor, shape: tuple[int, int], detector: nn.Module) -> Tensor
     return result
 
 
+def divisor_of(detector: nn.Module) -> int:
+    """What a detector's preprocessor pads the sides of views to multiples of, within :func:`padded_to_strides`."""
+    divisor = getattr(getattr(detector, 'data_preprocessor', None), 'pad_size_divisor', None)
+    return STRIDES if divisor == 1 else divisor or 1  # one that pads nothing takes views of one shape only
+
+
 @contextmanager
 def padded_to_strides(detector: nn.Module) -> Iterator[None]:
     """Within, a detector whose preprocessor pads to no multiple pads to multiples of 32.
@@ -69,7 +82,7 @@ def padded_to_strides(detector: nn.Module) -> Iterator[None]:
     if getattr(preprocessor, 'pad_size_divisor', None) != 1:
         yield
         return
-    preprocessor.pad_size_divisor = 32
+    preprocessor.pad_size_divisor = STRIDES
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..chips.scales import Scale, scale_factor
 from ..chips.tiles import tile_origins
 from ..large_images import LargeImage
+from .padding import STRIDES
 
 # A detection this close to the border of a tile, in network pixels, may be a part of something that goes on.
 BORDER = 4
@@ -63,8 +64,12 @@ class View(NamedTuple):
     @property
     def cost(self) -> int:
         """What it takes to look at it, as network pixels: padded to strides, and what a view takes of any size."""
-        height, width = (math.ceil(side / 32) * 32 for side in self.padded)
-        return height * width + VIEW_COST
+        return math.prod(self.canvas(STRIDES)) + VIEW_COST
+
+    def canvas(self, divisor: int) -> tuple[int, int]:
+        """(height, width) in network pixels that a preprocessor pads it to, whose sides are multiples of a number."""
+        height, width = self.padded
+        return math.ceil(height / divisor) * divisor, math.ceil(width / divisor) * divisor
 
     @property
     def meta(self) -> dict:
@@ -96,7 +101,8 @@ class View(NamedTuple):
         # On a CPU bytes in this layout are resized ten times as fast as numbers; on a GPU there are only numbers.
         crop = crop.contiguous(memory_format=torch.channels_last) if crop.device.type == 'cpu' else crop.float()
         crop = F.interpolate(crop, self.shape, mode='bilinear', align_corners=False)[0]
-        return crop.flip(-1) if self.flip else crop
+        # In this layout the preprocessor normalizes faster.
+        return (crop.flip(-1) if self.flip else crop).contiguous()
 
     def to_image(self, bboxes: Tensor) -> Tensor:
         """(P, 4) xyxy from the view frame, un-flipped, into the image frame."""
@@ -197,31 +203,22 @@ def scale_views(
     return views
 
 
-def batches(views: Sequence[View], most_pixels: int, slack: float) -> Iterator[list[View]]:
-    """Views that go through the network together, padded to the largest of them.
+def batches(views: Sequence[View], most_pixels: int, divisor: int) -> Iterator[list[View]]:
+    """Views that go through the network together: those that the preprocessor pads to one shape anyway.
+
+    So no detection depends on what else a batch holds.
 
     Args:
         views: Of any images and scales.
         most_pixels: Network pixels of a batch, padding included; a view may be larger.
-        slack: A batch with its padding has at most so many times the pixels of its views; 1 = views of one shape only.
+        divisor: Of what the preprocessor pads sides to.
     """
-    batch: list[View] = []
-    for view in sorted(views, key=lambda view: view.padded):
-        grown = [*batch, view]
-        shown = sum(math.prod(one.padded) for one in grown)
-        padded = len(grown) * math.prod(batch_shape(grown))
-        if batch and (padded > slack * shown or padded > most_pixels):
-            yield batch
-            grown = [view]
-        batch = grown
-    if batch:
-        yield batch
-
-
-def batch_shape(views: Sequence[View]) -> tuple[int, int]:
-    """(height, width) in network pixels of views that go through the network together."""
-    heights, widths = zip(*(view.padded for view in views), strict=True)
-    return max(heights), max(widths)
+    alike: dict[tuple[int, int], list[View]] = {}
+    for view in views:
+        alike.setdefault(view.canvas(divisor), []).append(view)
+    for shape, group in sorted(alike.items()):
+        n = max(most_pixels // math.prod(shape), 1)
+        yield from (group[first : first + n] for first in range(0, len(group), n))
 
 
 def _spans(length: int, zoom: float, largest: float, max_canvas: int, least: int) -> list[tuple[int, int, int, int]]:

@@ -72,7 +72,12 @@ class _WithFocus(BaseDetector):
         level, stride = head.pop('level', None), head.setdefault('stride', 16)
         if unknown := set(head) - set(HEAD):
             raise TypeError(f'focus_head has no setting {sorted(unknown)}; there are {sorted({*HEAD, "level"})}')
-        if level is None or 'in_channels' not in head:
+        if (level is None) != ('in_channels' not in head):
+            raise ValueError(
+                'focus_head: level and in_channels are given together, or neither, and both are found by stride; got '
+                f'{dict(focus_head)}'
+            )
+        if level is None:
             maps = self._probe()
             strides = [PROBE // feature.shape[-1] for feature in maps]
             if stride not in strides:
@@ -112,6 +117,12 @@ class _WithFocus(BaseDetector):
             if not 0 <= self.focus_level < len(features):
                 raise ValueError(f'focus_head: level={self.focus_level}, but there are {len(features)} feature maps')
             self._feature = features[self.focus_level]
+            side, cells, stride = batch_inputs.shape[-1], self._feature.shape[-1], self.focus_head.stride
+            if cells != -(-side // stride):
+                raise ValueError(
+                    f'focus_head: level={self.focus_level} has {cells} cells of {side} px, which stride={stride} does '
+                    'not: leave out level and in_channels, and the map of the stride is found'
+                )
         return features
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict:

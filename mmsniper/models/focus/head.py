@@ -51,7 +51,7 @@ class FocusHead(BaseModule):
         if isinstance(loss_weight, bool) or not isinstance(loss_weight, (int, float)) or not loss_weight >= 0:
             raise ValueError(f'focus_head: loss_weight is a number >= 0; got {loss_weight!r}')
         self.stride, self.loss_weight = stride, loss_weight
-        self.trained = True
+        self.trained, self._said_cut = True, False
         with torch.random.fork_rng(devices=[]):
             self.conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
             self.score = nn.Conv2d(feat_channels, 2, 1)
@@ -86,6 +86,15 @@ class FocusHead(BaseModule):
         for sample in samples:
             objects, regions = sample.gt_instances, sample.get('ignored_instances')
             bboxes = get_box_tensor(objects.bboxes)
+            if 'sizes' not in objects and not self._said_cut:
+                self._said_cut = True
+                print_log(
+                    'FocusHead: chips do not tell how large the objects are that they cut, so parts of large ones are '
+                    'taught as something small. Behind ChipSampler, transforms other than RandomFlip, '
+                    'PhotoMetricDistortion and YOLOXHSVRandomAug lose it',
+                    'current',
+                    WARNING,
+                )
             sizes = objects.sizes if 'sizes' in objects else sizes_of(bboxes)
             found.append(torch.cat([bboxes, sizes[:, None]], dim=1))
             if regions is not None and len(regions):

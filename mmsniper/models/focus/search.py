@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from mmdet.structures import DetDataSample
 from mmengine.logging import print_log
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ...chips.focus import TINY, check_focus, focus_boxes, join_boxes
 from ...chips.scales import scale_factor, scale_name
+from ..padding import tells_shares
 from ..tta_inputs import image_size, name_of
 from ..valid_range import sizes_of
 from ..views import BORDER, View, scale_views
@@ -146,15 +146,11 @@ def seen_whole(bboxes: Tensor, chips: NDArray[np.int64], margin: float, size: tu
         margin: Image pixels.
         size: (width, height) of the image.
     """
-    inside = bboxes.new_zeros(len(bboxes), dtype=torch.bool)
-    for chip in chips.tolist():
-        limits = [
-            *(-np.inf if edge == 0 else edge + margin for edge in chip[:2]),
-            *(np.inf if edge == side else edge - margin for edge, side in zip(chip[2:], size, strict=True)),
-        ]
-        first, last = bboxes.new_tensor(limits).split(2)
-        inside |= (bboxes[:, :2] >= first).all(1) & (bboxes[:, 2:] <= last).all(1)
-    return inside
+    first, last = np.split(chips.astype(float), 2, axis=1)
+    first = bboxes.new_tensor(np.where(first == 0, -np.inf, first + margin))
+    last = bboxes.new_tensor(np.where(last == size, np.inf, last - margin))
+    inside = (bboxes[:, None, :2] >= first) & (bboxes[:, None, 2:] <= last)
+    return inside.all(dim=2).any(dim=1)
 
 
 def focused(
@@ -179,28 +175,26 @@ def focused(
         ValueError: If the scales are not from fine to coarse.
     """
     sizes = [image_size(image) for image in images]
-    for sample, size in zip(samples, sizes, strict=True):
-        zooms = [scale_factor(scale, *size) for scale in tta.scales]
-        if zooms != sorted(zooms, reverse=True):
-            raise ValueError(
-                f'{name_of(sample)}: AutoFocus goes from the last scale to the first, but their zooms '
-                f'{[round(zoom, 3) for zoom in zooms]} do not go from fine to coarse: order scales so, and ranges'
-            )
+    in_order = [_from_fine_to_coarse(tta, sample, size) for sample, size in zip(samples, sizes, strict=True)]
     device = next(tta.module.parameters()).device
     images = [image.to(device, non_blocking=True) if isinstance(image, Tensor) else image for image in images]
     coarsest = len(tta.scales) - 1
-    views = [view for view in every if view.scale_idx == coarsest]
-    done: list[Seen] = []
+    done = tta.run_views(images, samples, [view for view in every if not in_order[view.image_idx]])
+    views = [view for view in every if view.scale_idx == coarsest and in_order[view.image_idx]]
     looked: list[dict] = [dict(focus_chips=[], focus_maps=[]) for _ in images]
     for finer in reversed(range(-1, coarsest)):
-        found = tta.run_views(images, samples, views, len(done))
+        found = tta.run_views(images, samples, views, len(done), of_pyramid=False)
         done += found
         views = []
         for n, size in enumerate(sizes if finer >= 0 else ()):
+            if not in_order[n]:
+                continue
             whole = [view for view in every if view.image_idx == n and view.scale_idx == finer]
             mine = [pair for pair in found if pair[0].image_idx == n]
             zoom = scale_factor(tta.scales[finer], *size)
             settings = tta.focus[finer]
+            if settings is not None and tells_shares(tta.module):  # of what is as large as a chip
+                settings = settings._replace(min_size=max(settings.min_size, tta.least))
             if settings is None or _too_far(tta, finer, size):
                 chips = np.array([[0, 0, *size]])
             else:
@@ -209,8 +203,7 @@ def focused(
                     looked[n]['focus_maps'] = [(view, seen.focus.cpu()) for view, seen in mine]
             how = tta.scales[finer], tta.ranges[finer][1], tta.flip, tta.max_canvas, tta.least
             parts = [view for chip in chips.tolist() for view in scale_views(n, size, finer, *how, tuple(chip))]
-            # Views of different shapes go in batches with some padding.
-            if tta.slack * sum(view.cost for view in parts) >= sum(view.cost for view in whole):
+            if sum(view.cost for view in parts) >= sum(view.cost for view in whole):
                 chips, parts = np.array([[0, 0, *size]]), whole
             views += parts
             looked[n]['focus_chips'].append(chips)
@@ -223,6 +216,27 @@ def focused(
     for sample, meta in zip(samples, looked, strict=True):
         sample.set_metainfo({key: value for key, value in meta.items() if value})
     return done
+
+
+def _from_fine_to_coarse(tta: MultiScaleChipTTA, sample: DetDataSample, size: tuple[int, int]) -> bool:
+    """Whether the scales of an image are in order; not those of one so small that its coarsest, of edges, is finer."""
+    zooms = [scale_factor(scale, *size) for scale in tta.scales]
+    if zooms == sorted(zooms, reverse=True):
+        return True
+    told = f'their zooms {[round(zoom, 3) for zoom in zooms]} do not go from fine to coarse'
+    if len({isinstance(scale, tuple) for scale in tta.scales}) == 1:
+        raise ValueError(
+            f'{name_of(sample)}: AutoFocus goes from the last scale to the first, but {told}: order scales so, and '
+            'ranges'
+        )
+    if not tta.said_order:
+        tta.said_order = True
+        print_log(
+            f'tta_cfg.focus: {name_of(sample)}, {size[0]} x {size[1]} px, is looked at whole at all scales, as {told}. '
+            'This is said of the first such image only',
+            'current',
+        )
+    return False
 
 
 def _too_far(tta: MultiScaleChipTTA, finer: int, size: tuple[int, int]) -> bool:

@@ -13,6 +13,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from mmengine.structures import InstanceData
 
 from mmsniper.apis.weights import check_weights
+from mmsniper.models import MultiScaleChipTTA
 
 NAMES = ['rpn', 'faster_rcnn', 'mask_rcnn', 'cascade_mask_rcnn', 'retinanet', 'atss', 'fcos']
 
@@ -192,6 +193,54 @@ def test_a_map_may_be_named(pair):
     *_, wrong, _ = pair('retinanet', stride=16, level=7, in_channels=16)
     with pytest.raises(ValueError, match='level=7, but there are 5 feature maps'):
         wrong.loss(*batch())
+    *_, other, _ = pair('retinanet', stride=16, level=2, in_channels=16)
+    with pytest.raises(ValueError, match='level=2 has 4 cells of 128 px, which stride=16 does not'):
+        other.loss(*batch())
+    for alone in (dict(level=1), dict(in_channels=16)):
+        with pytest.raises(ValueError, match='level and in_channels are given together, or neither'):
+            pair('retinanet', **alone)
+
+
+def test_detr_sees_focus_chips_no_smaller_than_a_chip(pair):
+    *_, detector, _ = pair('deformable_detr')
+    tta = MultiScaleChipTTA(detector.eval(), dict(scales=[1.0, 0.5], ranges=[(None, 40), (20, None)], focus={}))
+    sample = DetDataSample(metainfo=dict(img_path='0', ori_shape=(400, 600), img_shape=(400, 600), scale_factor=(1, 1)))
+    detector.focus_head.predict = lambda feature: (
+        (torch.arange(feature.shape[-1]) == 5).float().expand(len(feature), *feature.shape[-2:])
+        * (torch.arange(feature.shape[-2]) == 4).float()[:, None]
+    )
+    sides = {}
+    for least in (0, 288):
+        tta.least = least
+        image = torch.zeros(3, 400, 600, dtype=torch.uint8)
+        (found,) = tta.test_step(dict(inputs=[image], data_samples=[copy.deepcopy(sample)]))
+        ((x1, y1, x2, y2),) = found.focus_chips[0].tolist()
+        sides[least] = (x2 - x1, y2 - y1)
+    assert sides == {0: (256, 256), 288: (288, 288)}
+
+
+@pytest.mark.parametrize('name', ['faster_rcnn', 'deformable_detr'])
+def test_what_is_found_does_not_depend_on_the_other_images_of_a_batch(pair, name):
+    """A real network, with group norm or attention over all that it sees, on images of several sizes."""
+    *_, detector, _ = pair(name)
+    detector.focus_head.trained = True
+    detector.eval()
+    cfg = dict(scales=[2.0, 1.0], ranges=[(None, 40), (20, None)], score_thr=0.0, focus=dict(threshold=0.5, dilate=1))
+    tta = MultiScaleChipTTA(detector, cfg)
+    shapes = [(100, 160), (90, 150), (128, 128)]
+    images = [torch.randint(0, 255, (3, *shape), dtype=torch.uint8) for shape in shapes]
+    samples = [
+        DetDataSample(
+            metainfo=dict(img_id=n, img_path=f'{n}.png', ori_shape=shape, img_shape=shape, scale_factor=(1, 1))
+        )
+        for n, shape in enumerate(shapes)
+    ]
+    together = tta.test_step(dict(inputs=images, data_samples=copy.deepcopy(samples)))
+    for image, sample, of_batch in zip(images, samples, together, strict=True):
+        (alone,) = tta.test_step(dict(inputs=[image], data_samples=[copy.deepcopy(sample)]))
+        assert alone.focus_chips[0].tolist() == of_batch.focus_chips[0].tolist()
+        assert len(alone.pred_instances) == len(of_batch.pred_instances) > 0
+        torch.testing.assert_close(alone.pred_instances.bboxes, of_batch.pred_instances.bboxes, atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize(

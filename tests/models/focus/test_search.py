@@ -128,16 +128,29 @@ def test_images_of_a_batch_go_together_and_are_as_one_by_one(seer, packed):
     assert n_together < eyes.n_calls
 
 
-def test_views_of_similar_shape_share_a_batch():
+def test_views_that_are_padded_to_one_shape_share_a_batch():
     views = [
         View(n, 0, (0, 0, 1, 1), shape) for n, shape in enumerate([(64, 64), (70, 64), (200, 64), (64, 60), (64, 64)])
     ]
-    sizes = [[view.shape for view in batch] for batch in batches(views, 10**6, 1.25)]
-    assert sizes == [[(64, 60), (64, 64), (64, 64), (70, 64)], [(200, 64)]]
-    assert [len(batch) for batch in batches(views, 10**6, 1.0)] == [1, 2, 1, 1], 'of one shape'
-    assert [len(batch) for batch in batches(views, 2 * 70 * 64, 1.25)] == [2, 2, 1], 'of so many pixels'
-    assert [len(batch) for batch in batches(views, 1, 1.25)] == [1] * 5
-    assert list(batches([], 1, 1.25)) == []
+    sizes = [[view.shape for view in batch] for batch in batches(views, 10**6, 32)]
+    assert sizes == [[(64, 64), (64, 60), (64, 64)], [(70, 64)], [(200, 64)]]
+    assert [len(batch) for batch in batches(views, 10**6, 1)] == [1, 2, 1, 1], 'of one shape'
+    assert [len(batch) for batch in batches(views, 2 * 64 * 64, 32)] == [2, 1, 1, 1], 'of so many pixels'
+    assert [len(batch) for batch in batches(views, 1, 32)] == [1] * 5
+    assert list(batches([], 1, 32)) == []
+
+
+def test_an_image_smaller_than_the_edges_of_the_coarsest_scale_is_looked_at_whole(seer, packed, messages):
+    """Whose scales are not in order; a batch has it beside others."""
+    cfg = dict(CFG, scales=[2.0, 1.0, (300, 300)])
+    small, large = torch.zeros(3, 90, 110, dtype=torch.uint8), scene(some(4))
+    small[0, 20:40, 20:40] = 255
+    for images in ((small,), (small, large)):
+        first, *_ = MultiScaleChipTTA(seer(), {**cfg, 'focus': FOCUSED}).test_step(packed(*images))
+        (whole,) = MultiScaleChipTTA(seer(), cfg).test_step(packed(small))
+        assert torch.equal(first.pred_instances.bboxes, whole.pred_instances.bboxes)
+        assert len(first.pred_instances)
+    assert any('110 x 90 px, is looked at whole at all scales' in message for message in messages())
 
 
 @pytest.mark.parametrize('n', [1, 6])
