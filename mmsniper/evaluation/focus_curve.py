@@ -19,6 +19,7 @@ from ..models import MultiScaleChipTTA
 from ..models.pyramid import follow_config
 from ..models.tta_inputs import images_of
 from ..models.valid_range import sizes_of
+from ..registry import type_name
 from .multi_scale_val_loop import set_pipeline
 
 THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -42,6 +43,11 @@ def focus_runner(cfg: Config, checkpoint: str | Path) -> Runner:
         raise ValueError(f'the config has no {" and no ".join(lacks)}: inherit _base_/tta/sniper_tta.py')
     if not isinstance(cfg.get('test_evaluator'), dict) or 'Coco' not in cfg.test_evaluator.type:
         raise ValueError("test_evaluator is to be one of COCO's metric: dict(type='CocoMetric', ...)")
+    if not any(type_name(step.type).endswith('Annotations') for step in cfg.tta_pipeline):
+        raise ValueError(
+            "tta_pipeline loads no annotations, of which small objects are taken: dict(type='LoadAnnotations', "
+            'with_bbox=True) before what packs'
+        )
     set_pipeline(cfg.test_dataloader.dataset, cfg.tta_pipeline)
     cfg.model = dict(copy.deepcopy(cfg.tta_model), module=cfg.model)
     cfg.test_evaluator.update(metric='bbox', metric_items=ITEMS)

@@ -71,6 +71,9 @@ def test_weights_without_a_branch_are_refused_before_an_image_is_read(trained, t
         call(monkeypatch, 'focus_curve.py', config, plain, '--out', tmp_path / 'out')
     with pytest.raises(SystemExit):
         call(monkeypatch, 'focus_curve.py', config, plain, '--thresholds', 1.0)
+    packed = ['--cfg-options', 'tta_pipeline.1.type=LoadImageFromFile']
+    with pytest.raises(SystemExit, match='tta_pipeline loads no annotations'):
+        call(monkeypatch, 'focus_curve.py', config, plain, '--out', tmp_path / 'out', *packed)
 
 
 def test_where_it_looks_is_drawn(trained, tmp_path, monkeypatch, capsys):

@@ -128,6 +128,19 @@ def test_mining_passes_over_images_that_training_skips(config, monkeypatch, tmp_
         assert not mine.test_dataloader.dataset.evaluated
 
 
+def test_mixed_sizes_are_the_detectors_alone(config, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    from train_sniper import stage_configs
+
+    cfg = Config.fromfile(config)
+    mixed = dict(type='mmsniper.MixedSizeBatchSampler', sizes=[(64, 0.5), (128, 0.5)], lanes=3)
+    cfg.train_dataloader.batch_sampler = mixed
+    rpn, _, detector = stage_configs(cfg, tmp_path / 'pool.npz')
+    assert rpn.train_dataloader.batch_sampler == dict(type='mmsniper.ChipBatchSampler', lanes=3)
+    assert detector.train_dataloader.batch_sampler.type == mixed['type']
+    assert 'The RPN trains on chips of one size' in capsys.readouterr().out
+
+
 def test_joined_data_sets_are_mined_as_they_are_trained_on(monkeypatch, tmp_path, capsys):
     """PASCAL VOC's two years, which differ in their meta information; with an RPN made for another number of scales."""
     monkeypatch.syspath_prepend(ROOT / 'tools')
