@@ -10,7 +10,7 @@ from mmsniper.chips import ChipPlanner
 from mmsniper.datasets import ChipDataset
 from mmsniper.models import MultiScaleChipTTA
 from mmsniper.models.padding import padded
-from mmsniper.models.views import batch_shape, batches, choose_views, scale_views
+from mmsniper.models.views import batches, choose_views, scale_views
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 WIDE = (400, 100)
@@ -72,9 +72,9 @@ def test_views_are_put_together_by_what_they_are_padded_to():
     views = [
         choose_views(n, (side, 100), (1.0,), [EVERY_SIZE], False, 2048, 128)[0] for n, side in enumerate((90, 100, 140))
     ]
-    found = list(batches(views, 10**9, 1.0))
+    found = list(batches(views, 10**9, 32))
     assert [[view.image_idx for view in batch] for batch in found] == [[0, 1], [2]]
-    assert [batch_shape(batch) for batch in found] == [(128, 128), (128, 140)]
+    assert [{view.canvas(32) for view in batch} for batch in found] == [{(128, 128)}, {(128, 160)}]
 
 
 @pytest.mark.parametrize('size', [(200, 150), (150, 200), (640, 240)])
