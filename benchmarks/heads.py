@@ -1,6 +1,7 @@
 """Detectors trained on chips with labels by valid range and with mmdet's own: AP at equal steps.
 
 python benchmarks/heads.py --data shapes [--gigapixels NUMBER] [--seeds 2] [--jobs 2] [--detectors tood ...]
+    [--into configs/sniper/README.md]
 
 Each is as small as the demo's network, and sees the same chips in both ways; the learning rate of each is the best of a
 few. What is done is not done again: each run is a file in results/heads/. The table is printed at the end.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from mmengine.config import ConfigDict
 from mmengine.hub import get_config
+from pages import add_pages, show
 from plot_regimes import spread
 from regime_configs import PARSING, Setup
 from regimes import RATES, RESULTS, arguments, best_rate, one_run, pool_map, prepare, result
@@ -91,6 +93,7 @@ def main() -> None:
     parser = arguments(__doc__, RESULTS.with_name('heads'))
     parser.add_argument('--detectors', nargs='+', choices=DETECTORS, default=list(DETECTORS), help='what is trained')
     parser.add_argument('--seeds', type=int, default=2, help='runs of each')
+    add_pages(parser)
     args = parser.parse_args()
     setup = prepare(args, parser.error)
     setups = {(name, way): setup_of(name, way, setup) for name in args.detectors for way in WAYS}
@@ -101,7 +104,7 @@ def main() -> None:
     rates = dict(zip(setups, pool_map(rate_of, list(setups), args.jobs), strict=True))
     runs = [(key, seed) for seed in range(args.seeds) for key in setups]
     pool_map(lambda of: one_run('sniper', of[1], rates[of[0]], setups[of[0]], args), runs, args.jobs)
-    print(table(setups, args))
+    show(table(setups, args), f'heads {args.data}', args.into)
 
 
 def setup_of(name: str, way: str, setup: Setup) -> Setup:

@@ -1,7 +1,7 @@
 """One size of chips against mixed sizes, with batch norm: AP at other test scales, time to an AP, and calibration.
 
 python benchmarks/mixed_sizes.py --data hituav --source FOLDER [--network tiny] [--gigapixels NUMBER] [--seeds 3]
-    [--jobs 2] [--arms fixed b b+ d+ decreasing] [--val NUMBER]
+    [--jobs 2] [--arms fixed b b+ d+ decreasing] [--val NUMBER] [--into docs/mixed_sizes.md]
 
 Images, scales and network are those of regimes.py, but with batch norm and mmdet's PhotoMetricDistortion; a run is
 measured at each quarter of its pixels. Steps have the same pixels in all arms but two: those of 'b' have 1.12 times as
@@ -25,6 +25,7 @@ from arms import ROOT, run
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from pages import add_pages, show
 from plot_regimes import at, spread
 from regime_configs import Setup, config_of
 from regime_train import MARKS
@@ -56,7 +57,8 @@ def main() -> None:
     """Read the arguments, train and test what is missing, print the tables, draw."""
     parser = arguments(__doc__)
     parser.add_argument('--arms', nargs='+', choices=ARMS, default=list(ARMS), help='what is compared')
-    parser.add_argument('--seeds', type=int, default=3, help='runs of each')
+    parser.add_argument('--seeds', type=int, default=3, help='runs of each; 0 = show what there is')
+    add_pages(parser)
     args = parser.parse_args()
     setup = prepare(args, parser.error)
     rate = best_rate('sniper', setup, args)
@@ -64,9 +66,11 @@ def main() -> None:
     pool_map(lambda pair: one_run(*pair, rate, setup, args), runs, args.jobs)
     found = {arm: read(arm, args) for arm in ARMS}
     found = {arm: of for arm, of in found.items() if of}
-    print(tables(found))
+    text = tables(found)
     if 'fixed' in found:
-        print(f'\n{times(found)}')
+        text += f'\n\n{times(found)}'
+    counts = (f'{ARMS[arm]}: {len(of)}' for arm, of in found.items())
+    show(f'{text}\n\nSeeds: {"; ".join(counts)}.', f'mixed sizes {args.data}', args.into)
     path = result('all', 0, args).with_name(f'{args.data}_{args.network}_{args.gigapixels:g}g.png')
     draw(found, path)
     print(f'\nWrote {path}')
