@@ -21,20 +21,19 @@ class ChipTimerHook(IterTimerHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Count the pixels of all steps, of one process: (steps,) float64, alike in an epoch."""
+        """Count the pixels of one process up to each step, (steps + 1,) float64; steps of an epoch have its mean."""
         super().before_train(runner)
         batches = runner.train_dataloader.batch_sampler
         self._pixels = None
         if isinstance(batches, MixedSizeBatchSampler):
             n_epochs = -(-runner.max_iters // batches.n_steps)
             of_step = [batches.pixels(epoch) / batches.n_steps for epoch in range(n_epochs)]
-            self._pixels = np.repeat(of_step, batches.n_steps)[: runner.max_iters]
+            self._pixels = np.append(0, np.cumsum(np.repeat(of_step, batches.n_steps)[: runner.max_iters]))
 
     def _after_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = 'train'
     ) -> None:
         super()._after_iter(runner, batch_idx, data_batch, outputs, mode)
         if mode == 'train' and self._pixels is not None:
-            done = self._pixels[self.start_iter : runner.iter + 1].sum()
-            left = self._pixels[runner.iter + 1 :].sum()
-            runner.message_hub.update_info('eta', self.time_sec_tot * left / done)
+            begun, now, end = self._pixels[[self.start_iter, runner.iter + 1, -1]]
+            runner.message_hub.update_info('eta', self.time_sec_tot * (end - now) / (now - begun))
