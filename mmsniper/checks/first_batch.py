@@ -15,6 +15,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from torch import nn
 
+from ..datasets.size_mix import TOLERANCE
 from ..models.memory import kept_for_backward
 from .disk import MOMENTS
 from .findings import ERROR, NOTE, WARNING, Finding
@@ -104,7 +105,9 @@ def heaviest_step(run: PlannedRun) -> list:
     if mixed is None:
         return [n * len(run.train.dataset) // run.batch_size for n in range(run.batch_size)]
     samples = mixed.chips * mixed.copies
-    s = int(np.lexsort((samples, samples * np.square(mixed.sizes)))[-1])  # of as many pixels, that of more samples
+    pixels = samples * np.square(mixed.sizes)
+    most = pixels * (1 + TOLERANCE) ** 2 >= pixels.max()  # as many pixels as a regime keeps to
+    s = int(np.argmax(np.where(most, samples, 0)))  # RoIs are per sample
     return mixed.some_chips(s, int(samples[s]))
 
 

@@ -28,7 +28,6 @@ def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
             f'Their batches have more pixels than is counted. Take {near} in their place, and be told at once:',
             f'train_dataloader = dict(batch_sampler=dict(pad_size_divisor={divisor}))',
         )
-    yield from _cut(run, batches)
     kind, epochs = batches.schedule, batches.epochs
     if kind != 'alternating' and len(batches.shares) > 1 and run.by_epoch and epochs != run.length:
         yield Finding(
@@ -50,6 +49,7 @@ def check_mixed_sizes(run: PlannedRun) -> Iterator[Finding]:
             'later, too.',
             "custom_hooks = [dict(type='mmsniper.BatchNormCalibrationHook')]",
         )
+    yield from _cut(run, batches)  # last, as an image that cannot be read ends it
 
 
 def _cut(run: PlannedRun, batches: MixedSizeBatchSampler) -> Iterator[Finding]:

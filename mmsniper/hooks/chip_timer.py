@@ -35,5 +35,7 @@ class ChipTimerHook(IterTimerHook):
     ) -> None:
         super()._after_iter(runner, batch_idx, data_batch, outputs, mode)
         if mode == 'train' and self._pixels is not None:
-            begun, now, end = self._pixels[[self.start_iter, runner.iter + 1, -1]]
-            runner.message_hub.update_info('eta', self.time_sec_tot * (end - now) / (now - begun))
+            # A run resumed with more chips per step may count past its end.
+            last = len(self._pixels) - 1
+            begun, now, end = self._pixels[np.minimum([self.start_iter, runner.iter + 1, last], last)]
+            runner.message_hub.update_info('eta', self.time_sec_tot * (end - now) / max(now - begun, 1))

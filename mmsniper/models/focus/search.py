@@ -193,8 +193,9 @@ def focused(
             mine = [pair for pair in found if pair[0].image_idx == n]
             zoom = scale_factor(tta.scales[finer], *size)
             settings = tta.focus[finer]
-            if settings is not None and tells_shares(tta.module):  # of what is as large as a chip
-                settings = settings._replace(min_size=max(settings.min_size, tta.least))
+            if settings is not None and tells_shares(tta.module) and settings.min_size <= tta.least:
+                # As large as a training chip, in whole image pixels: one more would be a second tile.
+                settings = settings._replace(min_size=int(tta.least / zoom + 1e-6) * zoom * (1 - 1e-9))
             if settings is None or _too_far(tta, finer, size):
                 chips = np.array([[0, 0, *size]])
             else:
@@ -224,7 +225,10 @@ def _from_fine_to_coarse(tta: MultiScaleChipTTA, sample: DetDataSample, size: tu
     if zooms == sorted(zooms, reverse=True):
         return True
     told = f'their zooms {[round(zoom, 3) for zoom in zooms]} do not go from fine to coarse'
-    if len({isinstance(scale, tuple) for scale in tta.scales}) == 1:
+    # Of an image large enough, edges are coarser than any factor: then scales are in order, or never.
+    large = [zoom if isinstance(scale, tuple) else np.inf for zoom, scale in zip(zooms, tta.scales, strict=True)]
+    factors = [zoom for zoom, scale in zip(zooms, tta.scales, strict=True) if not isinstance(scale, tuple)]
+    if any(pair != sorted(pair, reverse=True) for pair in (large, factors)):
         raise ValueError(
             f'{name_of(sample)}: AutoFocus goes from the last scale to the first, but {told}: order scales so, and '
             'ranges'

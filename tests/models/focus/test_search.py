@@ -294,6 +294,13 @@ def test_scales_from_coarse_to_fine_are_refused(seer, packed):
         MultiScaleChipTTA(seer(), cfg).test_step(packed(scene(some(1))))
 
 
+@pytest.mark.parametrize('scales', [[1.0, 2.0, (300, 300)], [(300, 300), 1.0, 2.0]])
+def test_mixed_scales_that_are_in_order_for_no_image_are_refused(seer, packed, scales):
+    cfg = dict(CFG, scales=scales, focus=FOCUSED)
+    with pytest.raises(ValueError, match='AutoFocus goes from the last scale to the first'):
+        MultiScaleChipTTA(seer(), cfg).test_step(packed(scene(some(1))))
+
+
 def test_a_detector_without_a_branch_or_with_an_untrained_one_is_refused(seer, oracle, packed):
     with pytest.raises(
         ValueError, match=r"needs a detector with a FocusHead: .*mmsniper\.WithFocus.*detector='Oracle'"
