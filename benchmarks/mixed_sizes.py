@@ -32,7 +32,7 @@ from regime_train import MARKS
 from regimes import RESULTS, arguments, best_rate, config_file, measured, pool_map, prepare, train
 
 import mmsniper.registry  # noqa: F401  types of ours need no custom_imports
-from mmsniper.datasets.size_mix import step_contents
+from mmsniper.datasets.size_mix import fitting_batch
 
 matplotlib.use('agg')
 from matplotlib import pyplot
@@ -139,12 +139,8 @@ def arm_config(arm: str, setup: Setup, pixels: float, rate: float, seed: int) ->
 def batch_of(least: int, sizes: list[int], side: int) -> int:
     """The least batch from some number on with which all regimes keep to their pixels."""
     for batch in range(least, 100 * least):
-        try:
-            for regime in ('B+', 'D+'):
-                step_contents(regime, sizes, batch, side)
-        except ValueError:
-            continue
-        return batch
+        if all(fitting_batch(regime, sizes, side, [batch]) for regime in ('B+', 'D+')):
+            return batch
     raise ValueError(f'no batch of {sizes} keeps to the pixels of chips of {side} px')
 
 

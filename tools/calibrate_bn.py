@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from mmsniper.apis.weights import check_weights
 from mmsniper.calibration import calibrate_on_chips, chips_of_images, report, scale_of_test
+from mmsniper.checks.normalization import FEW_SAMPLES
 from mmsniper.datasets.seeding import seeded
 from mmsniper.models.batch_norm import calibrate, trained_batch_norms
 from mmsniper.registry import chip_dataset_of
@@ -91,7 +92,7 @@ def build(cfg: Config, args: argparse.Namespace) -> Callable[[torch.nn.Module], 
     if on_chips:
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
     else:  # a batch of two would be normalized by noise
-        dataset, batch_size = chips_of_images(cfg), args.batch_size or max(batch_size, 8)
+        dataset, batch_size = chips_of_images(cfg), args.batch_size or max(batch_size, FEW_SAMPLES)
     settings = dict(n_chips=args.chips, batch_size=batch_size, chip_size=args.size)
     return partial(calibrate_on_chips, dataset=dataset, scale=scale, **settings)
 
